@@ -1,0 +1,95 @@
+"""Every bound of Tidemark: its name carries the unit, the comment one reason.
+
+`contract.md` names most of them; those that it leaves open are chosen here. A bound that a host may
+choose for its cells is a field of `Limits`; all others are constants.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# -- what crosses a process boundary --------------------------------------------------------------
+SOURCE_BYTES_MAX: Final = 1 * MIB  # a cell is a program, not a data set: data comes through inputs
+MESSAGE_BYTES_MAX: Final = 16 * MIB  # what one side must be ready to hold for the other at once
+ANSWER_PART_BYTES: Final = 8 * MIB  # an answer that is larger travels in parts of this size
+OUTPUT_ITEM_BYTES_MAX: Final = 4 * MIB  # a quarter of a message: an item never has to be split
+VALUE_BYTES_MAX: Final = 4 * MIB  # one call's arguments, one result, one stored value, all inputs
+NESTING_MAX: Final = 64  # deep enough for JSON that people write; shallow enough for every C stack
+INTEGER_MIN: Final = -(2**63)  # what msgpack, SQLite and other languages agree on
+INTEGER_MAX: Final = 2**63 - 1
+TEXT_BYTES_MAX: Final = 64 * KIB  # errors, descriptions, reasons: what is read by a person
+NAME_BYTES_MAX: Final = 256  # names, ids and keys fit on one line
+STORED_KEY_BYTES_MAX: Final = 1 * KIB
+TOOLS_MAX: Final = 1_024
+TOOLS_BYTES_MAX: Final = 4 * MIB  # the whole list travels in one Start beside source and inputs
+ITEMS_MAX: Final = 100_000  # list items in one message; beyond this a message is an attack
+PAGE_MAX: Final = 1_000  # rows in one answer to a list or history request
+
+# -- one cell -------------------------------------------------------------------------------------
+CELL_OUTPUT_BYTES_MAX: Final = 64 * MIB
+CALLS_OPEN_MAX: Final = 1_024
+CALLS_OPEN_BYTES_MAX: Final = 16 * MIB
+INPUTS_MAX: Final = 100_000
+NOTIFICATION_BYTES_MAX: Final = 64 * KIB
+NOTIFICATIONS_KEPT_MAX: Final = 1_000  # that wait for a holder, per cell
+OUTPUT_KEPT_BYTES: Final = 1 * MIB  # acknowledged output of a running cell, kept for watchers
+TRACEBACK_BYTES_MAX: Final = 20 * KIB
+
+# -- one session ----------------------------------------------------------------------------------
+CELLS_UNFINISHED_MAX: Final = 10_000
+STORED_BYTES_MAX: Final = 64 * MIB
+
+# -- flow -----------------------------------------------------------------------------------------
+UNACKNOWLEDGED_BYTES_MAX: Final = 1 * MIB  # what a worker may have said that the journal has not
+UNACKNOWLEDGED_MESSAGES_MAX: Final = 1_000
+UNDERWAY_MAX: Final = 64  # calls and notifications under way per attachment
+FLUSH_BYTES: Final = 64 * KIB  # a worker sends what it has when it waits, or at either of these
+FLUSH_MS: Final = 50
+CANCEL_GRACE_MS: Final = 100  # how long a host's cancelled call can hold up an end
+REQUESTS_IN_FLIGHT_MAX: Final = 4_096  # per attachment
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds for a cell that the host may choose. None means the default.
+
+    Attributes:
+        memory_bytes: address space of the worker.
+        cpu_seconds: CPU time of the worker.
+        wall_seconds: time from the cell's first step to its end, pauses included.
+        output_bytes: sum of all output items; at most and by default 64 MiB.
+        open_files: file descriptors.
+        processes: processes and threads of the user, where the system counts them per cell.
+        file_bytes: size of one file that the cell writes.
+    """
+
+    memory_bytes: int | None = None
+    cpu_seconds: int | None = None
+    wall_seconds: float | None = None
+    output_bytes: int | None = None
+    open_files: int | None = None
+    processes: int | None = None
+    file_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None:
+                continue
+            kinds: tuple[type, ...] = (int, float) if field.name == "wall_seconds" else (int,)
+            if isinstance(value, bool) or not isinstance(value, kinds):
+                names = " or ".join(kind.__name__ for kind in kinds)
+                raise TypeError(f"Limits.{field.name} must be {names}, got {type(value).__name__}")
+            if not 0 < value <= INTEGER_MAX:
+                raise ValueError(f"Limits.{field.name} must be above 0, got {value!r}")
+
+    def over(self, base: Limits) -> Limits:
+        """These limits, with those of `base` where this one says None."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Limits(
+            **{name: getattr(base, name) if value is None else value for name, value in own.items()}
+        )

@@ -1,0 +1,47 @@
+"""Shapes of message fields: bounds that the codec enforces, written as annotations.
+
+A message is a frozen dataclass whose annotations are its schema: `Annotated[int, Range(0, 9)]`,
+`Annotated[str, Size(256)]` (bytes of UTF-8), `Annotated[tuple[X, ...], Size(10)]` (items). The
+aliases below are the ones that messages use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+from . import limits
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """An int between two bounds, both included."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """At most so many bytes (str, bytes) or items (tuple)."""
+
+    high: int
+    low: int = 0
+
+
+Count: TypeAlias = Annotated[int, Range(0, limits.INTEGER_MAX)]
+Signed: TypeAlias = Annotated[int, Range(limits.INTEGER_MIN, limits.INTEGER_MAX)]
+TimeNs: TypeAlias = Annotated[int, Range(0, limits.INTEGER_MAX)]
+Pid: TypeAlias = Annotated[int, Range(1, 2**31 - 1)]
+Name: TypeAlias = Annotated[str, Size(limits.NAME_BYTES_MAX)]
+StoredKey: TypeAlias = Annotated[str, Size(limits.STORED_KEY_BYTES_MAX)]
+Line: TypeAlias = Annotated[str, Size(4 * limits.KIB)]
+Prose: TypeAlias = Annotated[str, Size(limits.TEXT_BYTES_MAX)]
+Source: TypeAlias = Annotated[str, Size(limits.SOURCE_BYTES_MAX)]
+Notice: TypeAlias = Annotated[str, Size(limits.NOTIFICATION_BYTES_MAX)]
+OutputText: TypeAlias = Annotated[str, Size(limits.OUTPUT_ITEM_BYTES_MAX)]
+Value: TypeAlias = Annotated[bytes, Size(limits.VALUE_BYTES_MAX)]
+Token: TypeAlias = Annotated[bytes, Size(16, low=16)]
+Seed: TypeAlias = Annotated[bytes, Size(32, low=32)]
+Digest: TypeAlias = Annotated[bytes, Size(16, low=16)]
+Blob: TypeAlias = Annotated[bytes, Size(limits.MESSAGE_BYTES_MAX)]

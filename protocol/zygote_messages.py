@@ -1,0 +1,106 @@
+"""What the supervisor and the zygote say to each other, over a SEQPACKET socket.
+
+No ZeroMQ here: a zygote must stay single-threaded to fork, and pidfds travel beside the message
+(SCM_RIGHTS). One supervisor at a time: a newer epoch takes the place of an older one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, TypeAlias
+
+from .ids import Incarnation
+from .limits import Limits
+from .shape import Count, Line, Name, Pid, Signed, Size, TimeNs, Token
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A supervisor takes command; the answer is `Living`, then `Ended` for each that it missed."""
+
+    CODE: ClassVar[int] = 1
+    epoch: Count
+    pid: Pid
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Make a worker; the answer is `Forked` (with its pidfd) or `ForkFailed`."""
+
+    CODE: ClassVar[int] = 2
+    token: Token
+    cell: Name
+    incarnation: Incarnation
+    endpoint: Line
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """SIGKILL a worker and all it has started; `Ended` follows. Unknown tokens are ignored."""
+
+    CODE: ClassVar[int] = 3
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """The supervisor has noted the end of this worker."""
+
+    CODE: ClassVar[int] = 4
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """Kill every worker, then end."""
+
+    CODE: ClassVar[int] = 5
+
+
+ToZygote: TypeAlias = Command | Fork | Kill | Forget | Quit
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """Every worker that lives now; the pidfds come with it, in this order, at most 200 a message."""
+
+    CODE: ClassVar[int] = 1
+    workers: Annotated[tuple[tuple[Token, Pid], ...], Size(200)]
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """The worker lives; its pidfd comes with this message."""
+
+    CODE: ClassVar[int] = 2
+    token: Token
+    pid: Pid
+
+
+@dataclass(frozen=True, slots=True)
+class ForkFailed:
+    """The machine could not give a worker."""
+
+    CODE: ClassVar[int] = 3
+    token: Token
+    reason: Line
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A worker has ended: with an exit status, or by a signal (then `status` is minus its number).
+
+    `killed`: by Kill or Quit, so not by its own doing.
+    """
+
+    CODE: ClassVar[int] = 4
+    token: Token
+    status: Signed
+    cpu_ns: TimeNs
+    memory_bytes: Count
+    killed: bool
+
+
+FromZygote: TypeAlias = Living | Forked | ForkFailed | Ended
