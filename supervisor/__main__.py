@@ -1,0 +1,86 @@
+"""`python -m tidemark.supervisor`: a supervisor for one state directory, in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..protocol.errors import JournalError, TidemarkError
+from .server import Server, Settings
+from .shell.state_directory import Held
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tidemark.supervisor", description=__doc__)
+    parser.add_argument("--state", type=Path, required=True, help="the state directory")
+    parser.add_argument("--durability", choices=("power", "crash"), default="power")
+    parser.add_argument("--listen", default="", metavar="ipc://PATH", help="the hosts' endpoint")
+    parser.add_argument("--private", action="store_true", help="end with the host")
+    parser.add_argument("--host-pid", type=int, default=0, help="the host of a private supervisor")
+    parser.add_argument(
+        "--idle-seconds", type=float, default=600.0, help="end after so long without work; 0: never"
+    )
+    parser.add_argument(
+        "--orphan-seconds", type=float, default=60.0, help="how long workers wait for a successor"
+    )
+    parser.add_argument("--ready-fd", type=int, default=-1, help="where to say that it is ready")
+    return parser
+
+
+def _say(ready_fd: int, facts: dict[str, Any]) -> None:
+    """One line of JSON to whoever started us, or to standard output."""
+    line = json.dumps(facts) + "\n"
+    if ready_fd >= 0:
+        os.write(ready_fd, line.encode())
+        os.close(ready_fd)
+    else:
+        print(line, end="", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until the end. Exit status 1: it could not start, and said why."""
+    options = _parser().parse_args(arguments)
+    if options.listen and not options.listen.startswith("ipc:///"):
+        text = f"--listen {options.listen}: only ipc:///PATH is served (TCP needs CURVE keys)"
+        return _fail(options.ready_fd, "protocol", text)
+    settings = Settings(
+        state=options.state,
+        durability=options.durability,
+        listen=options.listen,
+        host_pid=options.host_pid if options.private else 0,
+        idle_seconds=0 if options.private else options.idle_seconds,
+        orphan_seconds=options.orphan_seconds,
+        version=__version__,
+    )
+    try:
+        server = Server(settings)
+    except Held as error:
+        return _fail(options.ready_fd, "held", str(error))
+    except JournalError as error:
+        return _fail(options.ready_fd, error.code, str(error))
+    except OSError as error:
+        text = f"{options.state} cannot be used as a state directory: {error}"
+        return _fail(options.ready_fd, TidemarkError.code, text)
+    _say(
+        options.ready_fd,
+        {"endpoint": server.endpoint, "pid": os.getpid(), "epoch": server.epoch},
+    )
+    server.serve()
+    return 0
+
+
+def _fail(ready_fd: int, code: str, text: str) -> int:
+    print(f"tidemark supervisor: {text}", file=sys.stderr)
+    if ready_fd >= 0:
+        _say(ready_fd, {"error": code, "message": text})
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""What is said in answer to a commit: one function per record that somebody waits for.
+
+These run when a record is made, and their effects are held until it is in the journal. They may
+change what is under way (an observer is answered once), never facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...protocol.host_answers import AlreadyGiven, CallWithdrawn, ResumedGiven
+from ...protocol.host_requests import CallRef
+from ...protocol.limits import CANCEL_GRACE_MS
+from ...protocol.packed import EventKind, Reason
+from . import records as r
+from .effects import Effect, GiveBye, GiveEvent, GiveInputs, KillWorker, Refuse, Reply, TellHost
+from .facts import CallState, Phase
+from .law import CellState, Ending, Resuming
+
+GRACE_NS = CANCEL_GRACE_MS * 1_000_000
+KILL_NS_MAX = 2_000_000_000  # a kill that the kernel has not carried out by then holds nobody up
+EXIT_NS_MAX = 1_000_000_000  # how long a worker may take to end after Bye
+
+Said = tuple[CellState, tuple[Effect, ...]]
+
+
+def announce(before: CellState, record: r.CellRecord, after: CellState, now_ns: int) -> Said:
+    """The state with answered waits removed, and what to say once `record` is committed."""
+    speak = _ANNOUNCE.get(type(record))
+    return (after, ()) if speak is None else speak(before, record, after, now_ns)
+
+
+def _frontier(before: CellState, record: r.FrontierReached, after: CellState, now_ns: int) -> Said:
+    return _to_observer(after, record.event)
+
+
+def _yielded(before: CellState, record: r.YieldMade, after: CellState, now_ns: int) -> Said:
+    return _to_observer(after, record.event)
+
+
+def _to_observer(state: CellState, event: Any) -> Said:
+    observer = state.waits.observer
+    if observer is None:
+        return state, ()
+    return state.waiting(observer=None), (GiveEvent(observer.ref, state.cell.id, event),)
+
+
+def _consumed(
+    before: CellState, record: r.GenerationConsumed, after: CellState, now_ns: int
+) -> Said:
+    resuming = after.waits.resuming
+    state = after.waiting(resuming=None)
+    effects: list[Effect] = []
+    if resuming is not None:
+        losers = list(resuming.followers)
+        if record.request != resuming.ref:
+            losers.insert(0, (resuming.ref, resuming.generation))
+        elif resuming.then_observe is not None:
+            state = state.waiting(observer=resuming.then_observe)
+        else:
+            effects.append(Reply(resuming.ref, ResumedGiven(record.generation)))
+        effects += [
+            Reply(ref, AlreadyGiven(generation, Phase.RUNNING.value, record.generation))
+            for ref, generation in losers
+        ]
+    state, delivery = deliver(state)
+    return state, (*effects, *delivery)
+
+
+def _input(before: CellState, record: Any, after: CellState, now_ns: int) -> Said:
+    return deliver(after)
+
+
+def deliver(state: CellState) -> Said:
+    """Send the worker what the journal has and the cell may take, and no more."""
+    cell = state.cell
+    if state.phase is not Phase.RUNNING or not state.waits.greeted_ns or state.waits.adopting_at_ns:
+        return state, ()
+    last = min(cell.inputs, cell.upto) if cell.pausable else cell.inputs
+    first = max(state.waits.delivered, cell.taken) + 1
+    if first > last:
+        return state, ()
+    gift = GiveInputs(state.token, cell.id, cell.have, first, last)
+    return state.waiting(delivered=last, acked=cell.have, unacked=0), (gift,)
+
+
+def _completed(before: CellState, record: r.CellCompleted, after: CellState, now_ns: int) -> Said:
+    by_worker = record.event.reason in (Reason.ENDED, Reason.RAISED, Reason.REFUSED)
+    effects: list[Effect] = []
+    state = after
+    if record.event.reason is Reason.LIMIT or by_worker:
+        # The worker waits for Bye; one that exceeded a limit may never read it.
+        effects.append(GiveBye(after.token))
+        state = state.waiting(kill_at_ns=now_ns + EXIT_NS_MAX)
+    return _end(before, state, now_ns, effects, worker_lives=False)
+
+
+def _terminated(before: CellState, record: r.CellTerminated, after: CellState, now_ns: int) -> Said:
+    lives = bool(after.token) and after.waits.forked
+    effects: list[Effect] = [KillWorker(after.token)] if lives else []
+    return _end(before, after, now_ns, effects, worker_lives=lives)
+
+
+def _end(
+    before: CellState, state: CellState, now_ns: int, effects: list[Effect], *, worker_lives: bool
+) -> Said:
+    effects += [
+        TellHost(call.attachment, CallWithdrawn(CallRef(state.cell.id, call.number)))
+        for call in before.cell.calls.values()
+        if call.state is CallState.DISPATCHED
+    ]
+    ending = Ending(now_ns + GRACE_NS, now_ns + KILL_NS_MAX, worker_lives)
+    state, told = end_if_done(state.waiting(ending=ending), now_ns)
+    return state, (*effects, *told)
+
+
+def end_if_done(state: CellState, now_ns: int) -> Said:
+    """Tell the end when the worker is gone and cancelled calls have ended, or had their time."""
+    ending = state.waits.ending
+    if ending is None:
+        return state, ()
+    calls = bool(state.cell.calls) and now_ns < ending.calls_until_ns
+    if calls or (ending.worker_lives and now_ns < ending.worker_until_ns):
+        return state, ()
+    return _tell_end(state)
+
+
+def _tell_end(state: CellState) -> Said:
+    cell, waits = state.cell, state.waits
+    final = cell.final
+    if final is None:
+        raise AssertionError("only a finished cell has an end to tell")
+    waiting = list(waits.final_for)
+    if waits.observer is not None:
+        waiting.append(waits.observer.ref)
+    effects: list[Effect] = [GiveEvent(ref, cell.id, final) for ref in waiting]
+    if waits.resuming is not None:
+        effects += _unresumed(state, waits.resuming)
+    state = state.waiting(ending=None, final_for=(), observer=None, resuming=None)
+    return state, tuple(effects)
+
+
+def _unresumed(state: CellState, resuming: Resuming) -> list[Effect]:
+    final = state.cell.final
+    outcome = "terminated" if final and final.kind is EventKind.TERMINATED else "completed"
+    closed = f"the cell has {outcome} before it was resumed; its final event can still be read"
+    refused = [ref for ref, _ in resuming.followers]
+    effects: list[Effect] = []
+    if final is not None and final.reason is Reason.LOST:
+        why = final.error or "the worker is gone"
+        text = f"{why}; frontier() still has generation {resuming.generation}"
+        effects.append(Refuse(resuming.ref, "worker_lost", text, {"reason": why}))
+    else:
+        refused.insert(0, resuming.ref)
+    effects += [Refuse(ref, "cell_closed", closed, {"outcome": outcome}) for ref in refused]
+    return effects
+
+
+_ANNOUNCE: dict[type, Callable[[CellState, Any, CellState, int], Said]] = {
+    r.FrontierReached: _frontier,
+    r.YieldMade: _yielded,
+    r.GenerationConsumed: _consumed,
+    r.CallFinished: _input,
+    r.TimerDue: _input,
+    r.CellCompleted: _completed,
+    r.CellTerminated: _terminated,
+}

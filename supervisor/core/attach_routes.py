@@ -1,0 +1,316 @@
+"""Hosts come, open sessions, and go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...protocol.host_answers import Attached, Done, SessionLost
+from ...protocol.host_requests import Attach, SessionAsk
+from ...protocol.ids import RequestRef, is_session_name
+from ...protocol.limits import Limits
+from . import records as r
+from .ask_steps import terminate
+from .effects import Refuse, Reply, TellHost, WatchHost
+from .endings import drop_backlog
+from .facts import Phase
+from .fleet import Fleet, Remembered
+from .hosts import Attachment, Session, attached, held_by, opened
+from .offers import forget_offers, holder_of, offer_again, offer_calls, offer_notices, orphan_calls
+
+LEVELS = ("process", "restricted", "sealed")
+DURABILITIES = ("crash", "power")
+
+
+def on_attach(
+    fleet: Fleet, connection: bytes, number: int, ask: Attach, journal: int, now_ns: int
+) -> RequestRef:
+    """A host introduces itself; the answer carries its attachment.
+
+    Args:
+        journal: the highest record number of our journal, to notice one that has gone back.
+
+    Returns:
+        The name of this request, by which it is answered.
+    """
+    known = _known(fleet, ask)
+    if known is not None:
+        return _reattach(fleet, connection, number, ask, known)
+    # Until there is an attachment the answer goes to the connection, by a number of its own.
+    ref = RequestRef(-fleet.next_number("unattached"), number)
+    fleet.attachments[ref.attachment] = _visitor(ask, ref.attachment, connection)
+    fleet.visitors.append(ref.attachment)
+    if ask.journal > journal:
+        text = (
+            f"this journal ends at record {journal}, and the host was told of {ask.journal}: it "
+            "has gone back (a restored backup or a lying disk); start a new session"
+        )
+        fleet.speak(Refuse(ref, "journal", text))
+    elif ask.attachment:
+        text = f"attachment {ask.attachment} is not known here or has ended; open the session again"
+        fleet.speak(Refuse(ref, "session_taken", text))
+    elif fleet.draining and ask.session is not None:
+        text = "the supervisor is shutting down; its successor will take new sessions"
+        fleet.speak(Refuse(ref, "shutting_down", text))
+    elif ask.session is None or _may_open(fleet, ref, ask.session):
+        return _attach(fleet, connection, number, ask, now_ns)
+    return ref
+
+
+def _visitor(ask: Attach, number: int, connection: bytes) -> Attachment:
+    return Attachment(
+        number=number,
+        session="",
+        token=ask.token,
+        pid=ask.pid,
+        host=ask.host,
+        process_started_ns=0,
+        opened_ns=0,
+        tools=(),
+        limits=ask.session.limits if ask.session else Limits(),
+        connection=connection,
+        ended=True,
+    )
+
+
+def _known(fleet: Fleet, ask: Attach) -> Attachment | None:
+    """The attachment that this token has made before: a repeat, or a reconnect."""
+    found = fleet.by_host_token.get(ask.token)
+    attachment = None if found is None else fleet.attachments.get(found)
+    if attachment is None or attachment.ended:
+        return None
+    return attachment if ask.attachment in (0, attachment.number) else None
+
+
+def _reattach(
+    fleet: Fleet, connection: bytes, number: int, ask: Attach, attachment: Attachment
+) -> RequestRef:
+    bind(fleet, attachment, connection)
+    ref = RequestRef(attachment.number, number)
+    fleet.speak(
+        Reply(ref, _greeting(fleet, attachment, True)),
+        WatchHost(attachment.number, attachment.pid, attachment.process_started_ns),
+    )
+    if attachment.session:
+        held = frozenset(ask.holding)
+        offer_again(fleet, fleet.attachments[attachment.number], held)
+    return ref
+
+
+def bind(fleet: Fleet, attachment: Attachment, connection: bytes) -> None:
+    """From now on this connection speaks for the attachment."""
+    if attachment.connection is not None:
+        fleet.connections.pop(attachment.connection)
+    fleet.connections[connection] = attachment.number
+    fleet.attachments[attachment.number] = replace(attachment, connection=connection)
+
+
+def _may_open(fleet: Fleet, ref: RequestRef, ask: SessionAsk) -> bool:
+    world = fleet.world
+    if ask.name and not is_session_name(ask.name):
+        text = "a session's name has 1 to 200 characters and no control characters"
+        fleet.speak(Refuse(ref, "protocol", text))
+    elif ask.isolation is not None and ask.isolation not in LEVELS:
+        text = f"no isolation level {ask.isolation!r}; there are {', '.join(LEVELS)}"
+        fleet.speak(Refuse(ref, "protocol", text))
+    elif ask.isolation not in (None, world.isolation):
+        text = (
+            f"isolation {ask.isolation!r} cannot be given here: this release confines workers at "
+            f"level {world.isolation!r} only; ask for that, or run inside a VM"
+        )
+        missing = [f"{ask.isolation}: not implemented in this release"]
+        fleet.speak(Refuse(ref, "isolation_unavailable", text, {"missing": missing}))
+    elif ask.durability is not None and not _durable(world.durability, ask.durability):
+        text = (
+            f"durability {ask.durability!r} was asked for and this supervisor has "
+            f"{world.durability!r}; use another state directory, or restart it with more"
+        )
+        fleet.speak(Refuse(ref, "protocol", text))
+    else:
+        return _collision(fleet, ref, ask) and _free(fleet, ref, ask)
+    return False
+
+
+def _durable(has: str, wanted: str) -> bool:
+    return wanted in DURABILITIES and DURABILITIES.index(wanted) <= DURABILITIES.index(has)
+
+
+def _collision(fleet: Fleet, ref: RequestRef, ask: SessionAsk) -> bool:
+    seen: dict[str, str] = {}
+    for spec in ask.tools:
+        if spec.exposed in seen:
+            text = (
+                f"tools {seen[spec.exposed]!r} and {spec.name!r} would both be "
+                f"tools.{spec.exposed}; rename one"
+            )
+            fleet.speak(Refuse(ref, "protocol", text))
+            return False
+        seen[spec.exposed] = spec.name
+    return True
+
+
+def _free(fleet: Fleet, ref: RequestRef, ask: SessionAsk) -> bool:
+    holder = holder_of(fleet, ask.name) if ask.name else None
+    if holder is None or ask.take_over:
+        return True
+    text = (
+        f"session {ask.name!r} is held by {holder}; close it there, or open it with take_over=True"
+    )
+    attributes = {"pid": holder.pid, "host": holder.host, "since": holder.opened_ns / 1e9}
+    fleet.speak(Refuse(ref, "session_held", text, attributes))
+    return False
+
+
+def _attach(fleet: Fleet, connection: bytes, number: int, ask: Attach, now_ns: int) -> RequestRef:
+    attachment_number = fleet.next_number("attachment")
+    ref = RequestRef(attachment_number, number)
+    name, existed = "", False
+    if ask.session is not None:
+        name, existed = _open_session(fleet, ask.session, attachment_number, now_ns)
+    record = r.AttachmentOpened(
+        attachment=attachment_number,
+        session=name,
+        token=ask.token,
+        pid=ask.pid,
+        host=ask.host,
+        process_started_ns=ask.process_started_ns,
+        opened_ns=now_ns,
+        tools=ask.session.tools if ask.session else (),
+        limits=ask.session.limits if ask.session else Limits(),
+    )
+    fleet.append(r.session_scope(name), record)
+    attachment = attached(record)
+    fleet.attachments[attachment_number] = attachment
+    fleet.by_host_token[ask.token] = attachment_number
+    bind(fleet, attachment, connection)
+    fleet.answers[ref] = Remembered("attach")
+    if name:
+        fleet.sessions[name] = held_by(fleet.sessions[name], attachment_number)
+        forget_offers(fleet, name)
+        _offer_all(fleet, name, now_ns)
+    fleet.speak(
+        Reply(ref, _greeting(fleet, fleet.attachments[attachment_number], existed)),
+        WatchHost(attachment_number, ask.pid, ask.process_started_ns),
+    )
+    return ref
+
+
+def _open_session(fleet: Fleet, ask: SessionAsk, attachment: int, now_ns: int) -> tuple[str, bool]:
+    name = ask.name or f"session-{attachment}-{now_ns // 1_000_000:x}"
+    if name in fleet.sessions:
+        holder = holder_of(fleet, name)
+        if holder is not None:
+            _take_over(fleet, holder, now_ns)
+        return name, True
+    isolation = ask.isolation or fleet.world.isolation
+    record = r.SessionOpened(name, isolation, bool(ask.replay))
+    fleet.append(r.session_scope(name), record)
+    fleet.sessions[name] = opened(record, now_ns)
+    return name, False
+
+
+def _take_over(fleet: Fleet, holder: Attachment, now_ns: int) -> None:
+    """The former holder keeps its connection: results of calls that it still runs are taken."""
+    fleet.speak(TellHost(holder.number, SessionLost(holder.session, "another host")))
+    fleet.sessions[holder.session] = held_by(fleet.sessions[holder.session], 0)
+
+
+def _offer_all(fleet: Fleet, name: str, now_ns: int) -> None:
+    offer_calls(fleet, name, now_ns)
+    for cell in [cell for cell in fleet.notices if fleet.cells[cell].cell.session == name]:
+        offer_notices(fleet, cell, now_ns)
+
+
+def _greeting(fleet: Fleet, attachment: Attachment, existed: bool) -> Attached:  # noqa: FBT001 - a field
+    session: Session | None = fleet.sessions.get(attachment.session)
+    world = fleet.world
+    return Attached(
+        attachment=attachment.number,
+        epoch=world.epoch,
+        session=attachment.session,
+        existed=existed,
+        isolation=session.isolation if session else world.isolation,
+        durability=world.durability,
+        version=world.version,
+        pid=world.pid,
+        journal_id=world.journal_id,
+    )
+
+
+# -- leaving --------------------------------------------------------------------------------------
+
+
+def on_detach(fleet: Fleet, ref: RequestRef, now_ns: int) -> None:
+    """The host leaves; its cells go on."""
+    fleet.speak(Reply(ref, Done()))
+    end_attachment(fleet, ref.attachment, "it detached", now_ns)
+
+
+def on_close(fleet: Fleet, ref: RequestRef, now_ns: int) -> None:
+    """Terminate every unfinished cell of the host's session; then it leaves."""
+    attachment = fleet.attachments[ref.attachment]
+    for name in list(fleet.cells):
+        state = fleet.cells[name]
+        if state.cell.session == attachment.session and state.cell.phase is not Phase.FINISHED:
+            before = state.cell
+            ended = fleet.settle(terminate(state, ref), now_ns)
+            final_for = tuple(each for each in ended.waits.final_for if each != ref)
+            fleet.put(fleet.cells[name].waiting(final_for=final_for), now_ns)
+            drop_backlog(fleet, before)
+    fleet.closing[ref] = attachment.session
+    close_if_done(fleet, now_ns)
+
+
+def close_if_done(fleet: Fleet, now_ns: int) -> None:
+    """Answer hosts that close their session, once the ends of its cells have been carried out."""
+    for ref in list(fleet.closing):
+        session = fleet.closing[ref]
+        busy = any(
+            state.waits.ending is not None
+            for state in fleet.cells.values()
+            if state.cell.session == session
+        )
+        if not busy:
+            fleet.closing.pop(ref)
+            fleet.speak(Reply(ref, Done()))
+            end_attachment(fleet, ref.attachment, "it closed its session", now_ns)
+
+
+def end_attachment(fleet: Fleet, number: int, why: str, now_ns: int) -> None:
+    """A life of a host is over: its observers are detached, its calls have unknown outcomes."""
+    attachment = fleet.attachments.get(number)
+    if attachment is None or attachment.ended:
+        return
+    fleet.append(r.session_scope(attachment.session), r.AttachmentEnded(number, why))
+    fleet.attachments[number] = replace(attachment, ended=True)
+    for name in list(fleet.cells):
+        detach_observer(fleet, name, number, None, now_ns)
+    for ref in [ref for ref in fleet.watches if ref.attachment == number]:
+        fleet.watches.pop(ref)
+    session = fleet.sessions.get(attachment.session)
+    if session is not None and session.holder == number:
+        fleet.sessions[session.name] = held_by(session, 0)
+    orphan_calls(fleet, attachment, now_ns)
+    for ref in [ref for ref in (*fleet.answers, *fleet.places) if ref.attachment == number]:
+        fleet.forget_request(ref)
+
+
+def detach_observer(
+    fleet: Fleet, name: str, attachment: int, request: int | None, now_ns: int
+) -> None:
+    """Nobody waits any more: all of the attachment's observations of this cell, or one request."""
+    state = fleet.cells[name]
+
+    def goes(ref: RequestRef) -> bool:
+        return ref.attachment == attachment and request in (None, ref.number)
+
+    observer = state.waits.observer
+    if observer is not None and goes(observer.ref):
+        state = state.waiting(observer=None)
+    if any(goes(ref) for ref in state.waits.final_for):
+        kept = tuple(ref for ref in state.waits.final_for if not goes(ref))
+        state = state.waiting(final_for=kept)
+    resuming = state.waits.resuming
+    if resuming is not None and resuming.then_observe and goes(resuming.then_observe.ref):
+        state = state.waiting(resuming=replace(resuming, then_observe=None))
+    if state is not fleet.cells[name]:
+        fleet.put(state, now_ns)

@@ -1,0 +1,92 @@
+"""How cells end, by their own completion, by a limit or by the loss of their worker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...protocol.ids import NO_REQUEST
+from ...protocol.limits import STORED_BYTES_MAX
+from ...protocol.packed import Reason
+from ...protocol.worker_messages import Finished
+from . import records as r
+from .deadlines import complete, limit_text
+from .effects import KillWorker
+from .facts import Cell
+from .fleet import Fleet
+from .law import CellState, Outcome
+from .stream_steps import Over
+
+
+def finish(fleet: Fleet, state: CellState, finished: Finished, now_ns: int) -> None:
+    """The worker's own completion: its writes become visible with it, or not at all."""
+    cell = state.cell
+    published = 0
+    if finished.reason in (Reason.ENDED, Reason.RAISED) and cell.writes:
+        session = fleet.sessions[cell.session]
+        published = session.stored_version + 1
+    outcome = complete(state, finished.reason, finished.error, finished.value, published)
+    fleet.settle(outcome, now_ns)
+    if published:
+        publish(fleet, cell, published)
+    drop_backlog(fleet, cell)
+
+
+def publish(fleet: Fleet, cell: Cell, version: int) -> None:
+    """The cell's writes are the session's next version of its stored values."""
+    sizes = tuple(cell.writes.items())
+    record = r.StoredChanged(cell.session, version, sizes, cell.id, NO_REQUEST, b"")
+    fleet.append(r.session_scope(cell.session), record)
+    change_stored(fleet, record)
+
+
+def change_stored(fleet: Fleet, record: r.StoredChanged) -> None:
+    """A new version of the stored values becomes a fact."""
+    session = fleet.sessions[record.session]
+    total = session.stored_bytes
+    for key, size in record.sizes:
+        total -= fleet.stored.get((session.name, key)) or 0
+        if size is None:
+            fleet.stored.pop((session.name, key))
+        else:
+            fleet.stored[(session.name, key)] = size
+            total += size
+    fleet.sessions[session.name] = replace(
+        session, stored_version=record.version, stored_bytes=total
+    )
+
+
+def stored_over(fleet: Fleet, state: CellState) -> Over | None:
+    """Whether the session could not hold its values with what this cell has written."""
+    cell = state.cell
+    if not cell.writes:
+        return None
+    total = fleet.sessions[cell.session].stored_bytes
+    for key, size in cell.writes.items():
+        total += (size or 0) - (fleet.stored.get((cell.session, key)) or 0)
+    return None if total <= STORED_BYTES_MAX else Over("stored_bytes", STORED_BYTES_MAX, total)
+
+
+def end_by_limit(fleet: Fleet, state: CellState, over: Over, now_ns: int) -> None:
+    """The cell has exceeded a limit of its own; the others do not notice."""
+    if state.token:
+        fleet.speak(KillWorker(state.token))
+    _end(fleet, state, Reason.LIMIT, limit_text(over), now_ns)
+
+
+def lose(fleet: Fleet, state: CellState, why: str, now_ns: int) -> None:
+    """The worker is gone and the cell is not run again: that ends it."""
+    if state.cell.incarnation is not None:
+        lost = r.WorkerLost(state.cell.incarnation, why)
+        state = fleet.settle(Outcome(state, records=(lost,)), now_ns)
+    _end(fleet, state, Reason.LOST, why, now_ns)
+
+
+def _end(fleet: Fleet, state: CellState, reason: Reason, text: str, now_ns: int) -> None:
+    fleet.settle(complete(state, reason, text, None, 0), now_ns)
+    drop_backlog(fleet, state.cell)
+
+
+def drop_backlog(fleet: Fleet, cell: Cell) -> None:
+    """No call of this cell waits to be dispatched any more."""
+    for number in cell.calls:
+        fleet.backlog(cell.session).pop((cell.id, number))

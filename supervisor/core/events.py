@@ -1,0 +1,113 @@
+"""What the core can be told. Time is not in them: it is an argument of every step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ...protocol.host_requests import Request
+from ...protocol.worker_messages import FromWorker
+
+# -- what the fleet is told -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HostAsked:
+    """A request of a host, on the connection that it came by."""
+
+    connection: bytes
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class HostGarbled:
+    """Bytes from a host that are not a message."""
+
+    connection: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostGone:
+    """The host's process has ended."""
+
+    attachment: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpoke:
+    """A message of a worker; the token is that of its connection."""
+
+    token: bytes
+    message: FromWorker
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerGarbled:
+    """Bytes that no honest worker could have sent."""
+
+    token: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerForked:
+    """The zygote has made the worker."""
+
+    token: bytes
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerNotForked:
+    """The machine could not give a worker."""
+
+    token: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnded:
+    """The worker's process has ended; `status` is its exit status, or minus a signal's number."""
+
+    token: bytes
+    status: int
+    killed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersListed:
+    """All workers that live, from a zygote that has just come under our command."""
+
+    living: tuple[tuple[bytes, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteLost:
+    """The zygote has ended, and the kernel has killed its workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """A deadline may have passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainAsked:
+    """Nothing new is to be created any more."""
+
+
+FleetEvent: TypeAlias = (
+    HostAsked
+    | HostGarbled
+    | HostGone
+    | WorkerSpoke
+    | WorkerGarbled
+    | WorkerForked
+    | WorkerNotForked
+    | WorkerEnded
+    | WorkersListed
+    | ZygoteLost
+    | TimePassed
+    | DrainAsked
+)

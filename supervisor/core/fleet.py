@@ -1,0 +1,282 @@
+"""All cells, sessions and hosts of one supervisor: the only mutable object of the core.
+
+It takes one event at a time and collects, for the beat, the entries to be committed and the
+effects that may be spoken once they are. What a step decides is visible to the next step of the
+same beat at once, and to the world only after the commit; if that fails, `undo()` puts everything
+back.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, replace
+
+from ...protocol.host_requests import AskEvents
+from ...protocol.ids import Incarnation, RequestRef, cell_id, worker_token
+from ...protocol.packed import ToolSpec
+from . import records as r
+from .announce import announce
+from .apply import apply
+from .deadlines import deadline_of
+from .effects import Effect, Read
+from .facts import Cell, Phase
+from .hosts import Attachment, Session
+from .law import CellState, Outcome
+from .shelf import Shelf
+from .stream_steps import Packers
+
+FORKS_MAX = 8  # more at once only makes each of them slower
+FINISHED_MAX = 1_000  # finished cells that stay in memory
+DEAF_NS = 50_000_000  # before a worker that could not be sent something is asked
+_EVENTS = (r.FrontierReached, r.YieldMade, r.CellCompleted, r.CellTerminated)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What this life of the supervisor is given: numbers that fence the past, and ways to pack.
+
+    Attributes:
+        secret: 32 bytes of the journal from which tokens and seeds are derived.
+        private: the supervisor ends with its host.
+    """
+
+    epoch: int
+    journal_id: int
+    secret: bytes
+    isolation: str
+    durability: str
+    version: str
+    pid: int
+    started_ns: int
+    packers: Packers
+    private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The effect of a request, kept until its host has the answer."""
+
+    kind: str
+    cell: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A host that waits for events of a cell or a session."""
+
+    ref: RequestRef
+    session: str
+    ask: AskEvents
+    deadline_ns: int
+
+
+class Fleet:
+    """See the module's text. Functions of the other modules of the core take it as their first."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.cells: Shelf[str, CellState] = Shelf()
+        self.tokens: Shelf[bytes, str] = Shelf()
+        self.sessions: Shelf[str, Session] = Shelf()
+        self.stored: Shelf[tuple[str, str], int] = Shelf()
+        self.attachments: Shelf[int, Attachment] = Shelf()
+        self.connections: Shelf[bytes, int] = Shelf()
+        self.answers: Shelf[RequestRef, Remembered] = Shelf()
+        self.keys: Shelf[tuple[str, str], tuple[str, bytes]] = Shelf()
+        self.backlogs: dict[str, Shelf[tuple[str, int], None]] = {}
+        self.notices: Shelf[str, int] = Shelf()
+        self.fork_queue: Shelf[str, None] = Shelf()
+        self.forking: Shelf[bytes, None] = Shelf()
+        self.watches: Shelf[RequestRef, Watch] = Shelf()
+        self.numbers: Shelf[str, int] = Shelf()
+        self.by_host_token: Shelf[bytes, int] = Shelf()
+        self.closing: Shelf[RequestRef, str] = Shelf()
+        self.visitors: list[int] = []
+        self.places: Shelf[RequestRef, str] = Shelf()
+        self.entries: list[r.Entry] = []
+        self.effects: list[Effect] = []
+        self.draining = False
+        self.listed = False
+        self.dropped = 0
+        self._deadlines: list[tuple[int, str]] = []
+        self._armed: dict[str, int] = {}
+        self._finished: dict[str, None] = {}
+
+    # -- the beat ---------------------------------------------------------------------------------
+
+    def mark(self) -> None:
+        """A beat begins: nothing is pending but records that may wait."""
+        for shelf in self._shelves():
+            shelf.mark()
+
+    def undo(self) -> None:
+        """The beat's commit failed: everything as it was, and nothing is spoken."""
+        for shelf in self._shelves():
+            shelf.undo()
+        self.entries.clear()
+        self.effects.clear()
+        for name in self.cells:
+            self._arm(self.cells[name], 0)
+
+    def _shelves(self) -> tuple[Shelf[object, object], ...]:
+        own = tuple(value for value in vars(self).values() if isinstance(value, Shelf))
+        return (*own, *self.backlogs.values())
+
+    def backlog(self, session: str) -> Shelf[tuple[str, int], None]:
+        """The session's calls that wait to be dispatched, by cell and number, oldest first."""
+        return self.backlogs.setdefault(session, Shelf())
+
+    def append(self, scope: str, record: r.Record, contents: tuple[r.Content, ...] = ()) -> None:
+        """One record for this beat's commit."""
+        self.entries.append(r.Entry(scope, record, contents))
+
+    def speak(self, *effects: Effect) -> None:
+        """Effects to be carried out once the beat is committed."""
+        self.effects.extend(effects)
+
+    # -- cells ------------------------------------------------------------------------------------
+
+    def settle(self, outcome: Outcome, now_ns: int) -> CellState:
+        """Carry out what one step decided: facts change, effects and entries are collected."""
+        state = outcome.state
+        contents = outcome.contents
+        for record in outcome.records:
+            before = state
+            state = replace(state, cell=apply(state.cell, record, now_ns))
+            self.append(state.cell.id, record, contents)
+            contents = ()
+            state, effects = announce(before, record, state, now_ns)
+            self.speak(*effects)
+            self._note(state.cell, record)
+        self.speak(*outcome.effects)
+        self.put(state, now_ns)
+        return state
+
+    def _note(self, cell: Cell, record: r.CellRecord) -> None:
+        if isinstance(record, r.GenerationConsumed):
+            kind = f"consumed {record.generation}"
+            self.answers[record.request] = Remembered(kind, cell.id)
+        elif isinstance(record, _EVENTS):
+            for watch in list(self.watches.values()):
+                if watch.ask.cell == cell.id or (
+                    not watch.ask.cell and watch.session == cell.session
+                ):
+                    self.watches.pop(watch.ref)
+                    self.speak(Read(watch.ref, watch.ask, watch.session))
+
+    def forget_request(self, ref: RequestRef) -> None:
+        """The host has the answer, or will never ask for it."""
+        self.answers.pop(ref)
+        self.places.pop(ref)
+
+    def put(self, state: CellState, now_ns: int) -> None:
+        """Keep this state, and count the session's unfinished cells."""
+        old = self.cells.get(state.cell.id)
+        if old is not state:
+            self.cells[state.cell.id] = state
+        was = old is not None and old.cell.phase is not Phase.FINISHED
+        lives = state.cell.phase is not Phase.FINISHED
+        if was != lives:
+            session = self.sessions[state.cell.session]
+            count = session.unfinished + lives - was
+            self.sessions[session.name] = replace(session, unfinished=count)
+        if not lives:
+            self._finished.setdefault(state.cell.id)
+        self._arm(state, now_ns)
+
+    def adopt_facts(self, cell: Cell) -> CellState:
+        """A cell read back from the journal."""
+        token = b""
+        if cell.incarnation is not None:
+            token = worker_token(self.world.secret, cell.id, cell.incarnation)
+        state = CellState(cell, token=token)
+        if cell.phase is not Phase.FINISHED and token:
+            self.tokens[token] = cell.id
+        return state
+
+    def by_token(self, token: bytes) -> CellState | None:
+        """The cell whose current worker has this token."""
+        name = self.tokens.get(token)
+        state = None if name is None else self.cells.get(name)
+        return state if state is not None and state.token == token else None
+
+    def deaf(self, token: bytes, now_ns: int) -> None:
+        """This worker could not be sent something: ask it what it has, and begin from there."""
+        state = self.by_token(token)
+        if state is None or state.cell.phase is Phase.FINISHED or state.waits.adopting_at_ns:
+            return
+        asking = state.waiting(adopting_since_ns=now_ns, adopting_at_ns=now_ns + DEAF_NS)
+        self.put(asking, now_ns)
+
+    def tools_of(self, attachment: int) -> tuple[ToolSpec, ...]:
+        """The tool list of an attachment that is in memory; empty otherwise."""
+        found = self.attachments.get(attachment)
+        return () if found is None else found.tools
+
+    def sweep(self) -> None:
+        """Forget visitors, whose Attach was refused, and the oldest finished cells.
+
+        The journal has those: they are read back when somebody asks.
+        """
+        for number in self.visitors:
+            self.attachments.pop(number)
+        self.visitors.clear()
+        while len(self._finished) > FINISHED_MAX:
+            name = next(iter(self._finished))
+            del self._finished[name]
+            state = self.cells.get(name)
+            if state is not None and state.waits.ending is None and not state.cell.calls:
+                self.cells.pop(name)
+                self.tokens.pop(state.token)
+                self.notices.pop(name)
+
+    # -- numbers ----------------------------------------------------------------------------------
+
+    def next_number(self, name: str) -> int:
+        """1, 2, 3, ... by name, within this journal or this epoch."""
+        number = (self.numbers.get(name) or 0) + 1
+        self.numbers[name] = number
+        return number
+
+    def next_incarnation(self) -> Incarnation:
+        """A worker life that nobody has had before; it contains our epoch."""
+        return Incarnation(self.world.epoch, self.next_number("incarnation"))
+
+    def next_cell_id(self, now_ns: int) -> tuple[str, int]:
+        """An id that sorts after every earlier one, whatever the clock does."""
+        us = max(now_ns // 1_000, (self.numbers.get("cell_us") or 0) + 1)
+        self.numbers["cell_us"] = us
+        return cell_id(us, self.world.journal_id), us
+
+    # -- time -------------------------------------------------------------------------------------
+
+    def next_deadline_ns(self) -> int | None:
+        """When `TimePassed` is due next; None: never."""
+        while self._deadlines:
+            at_ns, name = self._deadlines[0]
+            if self._armed.get(name) == at_ns:
+                break
+            heapq.heappop(self._deadlines)
+        watches = [watch.deadline_ns for watch in self.watches.values()]
+        if self._deadlines:
+            watches.append(self._deadlines[0][0])
+        return min(watches, default=None)
+
+    def due_cells(self, now_ns: int) -> list[str]:
+        """Cells whose deadline has passed; each is armed again when it is settled."""
+        due = []
+        while self._deadlines and self._deadlines[0][0] <= now_ns:
+            at_ns, name = heapq.heappop(self._deadlines)
+            if self._armed.get(name) == at_ns:
+                del self._armed[name]
+                due.append(name)
+        return due
+
+    def _arm(self, state: CellState, now_ns: int) -> None:
+        at_ns = deadline_of(state)
+        name = state.cell.id
+        if at_ns is None:
+            self._armed.pop(name, None)
+        elif self._armed.get(name) != at_ns:
+            self._armed[name] = at_ns
+            heapq.heappush(self._deadlines, (at_ns, name))

@@ -1,0 +1,339 @@
+"""What the fleet does when a host asks: which cell, which request, said before or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ...protocol import host_requests as h
+from ...protocol import limits
+from ...protocol.host_answers import CellMade, Refused, ResumedGiven, Unattached
+from ...protocol.ids import RequestRef
+from . import ask_steps as steps
+from . import events as e
+from . import records as r
+from .apply import created
+from .attach_routes import close_if_done, detach_observer, on_attach, on_close, on_detach
+from .effects import Read, Refuse, Reply, TellConnection
+from .endings import drop_backlog
+from .fleet import Fleet, Remembered
+from .hosts import Attachment
+from .law import CellState, Observer
+from .offers import on_finish_call, on_notice_received, on_run_again
+from .stored import on_stored_set
+from .worker_routes import issue_worker
+
+#: What a former holder may still do after its session was taken over.
+_AFTER_TAKEN = (h.FinishCall, h.Detach, h.NoticeReceived, h.Cancel)
+
+
+def on_asked(fleet: Fleet, event: e.HostAsked, journal: int, now_ns: int) -> RequestRef | None:
+    """One request. Returns the name by which it is answered, or None when it is not."""
+    request, connection = event.request, event.connection
+    ask = request.ask
+    if isinstance(ask, h.Attach):
+        return on_attach(fleet, connection, request.number, ask, journal, now_ns)
+    attachment = fleet.attachments.get(request.attachment)
+    bound = fleet.connections.get(connection)
+    if attachment is None or attachment.ended or bound != request.attachment:
+        unknown = Unattached(request.number, fleet.world.epoch)
+        fleet.speak(TellConnection(connection, unknown))
+        return None
+    ref = h.ref(request)
+    _note_answers(fleet, attachment, request)
+    for known in request.acknowledged:
+        _acknowledge(fleet, known.cell, known.number, now_ns)
+    if _taken(fleet, attachment) and not isinstance(ask, _AFTER_TAKEN):
+        text = f"session {attachment.session!r} has been taken over by another host; open it again"
+        fleet.speak(Refuse(ref, "session_taken", text))
+        return ref
+    _ASKS[type(ask)](fleet, attachment, ref, ask, now_ns)
+    return ref
+
+
+def on_garbled(fleet: Fleet, event: e.HostGarbled) -> None:
+    """Bytes that no honest host could have sent are answered, and change nothing."""
+    text = f"the message was refused: {event.reason}"[:1_000]
+    refusal = Refused(0, 0, "protocol", text, b"\x80")
+    fleet.speak(TellConnection(event.connection, refusal))
+
+
+def _taken(fleet: Fleet, attachment: Attachment) -> bool:
+    session = fleet.sessions.get(attachment.session)
+    return session is not None and session.holder != attachment.number
+
+
+def _note_answers(fleet: Fleet, attachment: Attachment, request: h.Request) -> None:
+    """The host has its answers to everything below `answered`: forget what is kept for repeats."""
+    if request.answered <= attachment.answered:
+        return
+    gone = range(attachment.answered, request.answered)
+    if len(gone) <= limits.REQUESTS_IN_FLIGHT_MAX:
+        for number in gone:
+            fleet.forget_request(RequestRef(attachment.number, number))
+    else:
+        for ref in [*fleet.answers, *fleet.places]:
+            if ref.attachment == attachment.number and ref.number < request.answered:
+                fleet.forget_request(ref)
+    fleet.attachments[attachment.number] = replace(
+        fleet.attachments[attachment.number], answered=request.answered
+    )
+
+
+def _acknowledge(fleet: Fleet, cell: str, number: int | None, now_ns: int) -> None:
+    state = fleet.cells.get(cell)
+    if state is not None:
+        fleet.settle(steps.acknowledge(state, number), now_ns)
+
+
+# -- cells ----------------------------------------------------------------------------------------
+
+
+def _create(
+    fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.CreateCell, now_ns: int
+) -> None:
+    known = fleet.answers.get(ref)
+    if known is not None:
+        fleet.speak(Reply(ref, CellMade(known.cell, ask.kind, ask.name)))
+        return
+    source = _source(fleet, ref, ask)
+    if source is None or not _may_create(fleet, attachment, ref, ask):
+        return
+    digest = fleet.world.packers.digest(ask)
+    owner = fleet.keys.get((attachment.session, ask.key)) if ask.key else None
+    if owner is not None and owner[0]:
+        _same_key(fleet, ref, ask, owner, digest)
+        return
+    session = fleet.sessions[attachment.session]
+    cell, created_us = fleet.next_cell_id(now_ns)
+    record = r.CellCreated(
+        cell=cell,
+        session=session.name,
+        kind=ask.kind,
+        stepping=ask.stepping,
+        name=ask.name,
+        limits=ask.limits.over(attachment.limits),
+        created_us=created_us,
+        request=ref,
+        key=ask.key,
+        ask_digest=digest,
+        stored_version=session.stored_version,
+        tools_of=attachment.number,
+        source=source,
+        inputs=ask.inputs,
+    )
+    fleet.append(cell, record)
+    fleet.put(CellState(created(record, now_ns)), now_ns)
+    fleet.answers[ref] = Remembered("create", cell)
+    if ask.key:
+        fleet.keys[(session.name, ask.key)] = (cell, digest)
+    issue_worker(fleet, fleet.cells[cell], now_ns)
+    fleet.speak(Reply(ref, CellMade(cell, ask.kind, ask.name)))
+
+
+def _source(fleet: Fleet, ref: RequestRef, ask: h.CreateCell) -> str | None:
+    if len(ask.source) > limits.SOURCE_BYTES_MAX:
+        _over(fleet, ref, "source_bytes", limits.SOURCE_BYTES_MAX, len(ask.source))
+        return None
+    try:
+        return ask.source.decode()
+    except UnicodeDecodeError as error:
+        fleet.speak(Refuse(ref, "protocol", f"the source is not UTF-8 ({error})"))
+        return None
+
+
+def _over(fleet: Fleet, ref: RequestRef, name: str, limit: int, used: int) -> None:
+    text = f"{name}: at most {limit:,} are allowed, this would be {used:,}"
+    attributes = {"limit": name, "value": limit, "used": used}
+    fleet.speak(Refuse(ref, "limit_exceeded", text, attributes))
+
+
+def _may_create(fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.CreateCell) -> bool:
+    session = fleet.sessions.get(attachment.session)
+    if fleet.draining:
+        text = "the supervisor is shutting down and creates nothing new; ask its successor"
+        fleet.speak(Refuse(ref, "shutting_down", text))
+    elif session is None:
+        text = "this client has no session, so it cannot create cells; open one with a Session"
+        fleet.speak(Refuse(ref, "protocol", text))
+    elif session.unfinished >= limits.CELLS_UNFINISHED_MAX:
+        count = session.unfinished + 1
+        _over(fleet, ref, "cells_unfinished", limits.CELLS_UNFINISHED_MAX, count)
+    else:
+        return True
+    return False
+
+
+def _same_key(
+    fleet: Fleet, ref: RequestRef, ask: h.CreateCell, owner: tuple[str, bytes], digest: bytes
+) -> None:
+    cell, before = owner
+    if before == digest:
+        fleet.answers[ref] = Remembered("create", cell)
+        fleet.speak(Reply(ref, CellMade(cell, ask.kind, ask.name)))
+        return
+    text = f"idempotency key {ask.key!r} made cell {cell} with another request; use a new key"
+    fleet.speak(Refuse(ref, "idempotency_conflict", text, {"cell_id": cell}))
+
+
+def find_cell(fleet: Fleet, ref: RequestRef, cell: str) -> CellState | None:
+    """The cell, or a refusal that says it is unknown."""
+    state = fleet.cells.get(cell)
+    if state is not None:
+        fleet.places[ref] = cell
+    else:
+        text = f"there is no cell {cell!r} here; list them with cells()"
+        fleet.speak(Refuse(ref, "cell_not_found", text, {"cell_id": cell}))
+    return state
+
+
+def _observe(
+    fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.Observe, now_ns: int
+) -> None:
+    _acknowledge(fleet, ask.cell, ask.after, now_ns)
+    state = _detached(fleet, attachment, ref, ask, now_ns)
+    if state is not None:
+        by = str(attachment)
+        step = steps.observe(state, ref, ask.after, ask.yield_after_ns, by, now_ns)
+        fleet.settle(step, now_ns)
+
+
+def _wait(
+    fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.WaitToPending, now_ns: int
+) -> None:
+    state = _detached(fleet, attachment, ref, ask, now_ns)
+    if state is not None:
+        fleet.settle(steps.wait_to_pending(state, ref, str(attachment), now_ns), now_ns)
+
+
+def _detached(
+    fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: Any, now_ns: int
+) -> CellState | None:
+    state = find_cell(fleet, ref, ask.cell)
+    if state is None or not ask.take_over:
+        return state
+    return fleet.settle(steps.displace(state, ref, str(attachment)), now_ns)
+
+
+def _resume(
+    fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.Resume, now_ns: int
+) -> None:
+    if _repeat_of_consumed(fleet, ref, ask.cell, ask.generation):
+        fleet.speak(Reply(ref, ResumedGiven(ask.generation)))
+        return
+    _acknowledge(fleet, ask.cell, ask.after, now_ns)
+    state = find_cell(fleet, ref, ask.cell)
+    if state is not None:
+        fleet.settle(steps.resume(state, ref, ask.generation, now_ns), now_ns)
+
+
+def _step(fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.Step, now_ns: int) -> None:
+    state = find_cell(fleet, ref, ask.cell)
+    if state is None:
+        return
+    if _repeat_of_consumed(fleet, ref, ask.cell, ask.generation):
+        observer = Observer(ref, now_ns, str(attachment), None, None)
+        fleet.settle(steps.after_step(state, observer), now_ns)
+        return
+    _acknowledge(fleet, ask.cell, ask.after, now_ns)
+    state = fleet.cells[ask.cell]
+    fleet.settle(steps.step(state, ref, ask.generation, str(attachment), now_ns), now_ns)
+
+
+def _repeat_of_consumed(fleet: Fleet, ref: RequestRef, cell: str, generation: int) -> bool:
+    known = fleet.answers.get(ref)
+    return known is not None and (known.kind, known.cell) == (f"consumed {generation}", cell)
+
+
+def _terminate(
+    fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.Terminate, now_ns: int
+) -> None:
+    _acknowledge(fleet, ask.cell, ask.after, now_ns)
+    state = find_cell(fleet, ref, ask.cell)
+    if state is not None:
+        fleet.settle(steps.terminate(state, ref), now_ns)
+        drop_backlog(fleet, state.cell)
+
+
+def _cancel(
+    fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.Cancel, now_ns: int
+) -> None:
+    fleet.watches.pop(RequestRef(attachment.number, ask.request))
+    name = fleet.places.get(RequestRef(attachment.number, ask.request))
+    if name is not None and name in fleet.cells:
+        detach_observer(fleet, name, attachment.number, ask.request, now_ns)
+
+
+# -- the rest -------------------------------------------------------------------------------------
+
+
+def _detach(
+    fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.Detach, now_ns: int
+) -> None:
+    on_detach(fleet, ref, now_ns)
+
+
+def _close(
+    fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.CloseSession, now_ns: int
+) -> None:
+    on_close(fleet, ref, now_ns)
+    close_if_done(fleet, now_ns)
+
+
+def _finish_call(
+    fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.FinishCall, now_ns: int
+) -> None:
+    state = find_cell(fleet, ref, ask.call.cell)
+    if state is not None:
+        on_finish_call(fleet, state, ref, ask, now_ns)
+
+
+def _run_again(
+    fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.RunAgain, now_ns: int
+) -> None:
+    state = find_cell(fleet, ref, ask.call.cell)
+    if state is not None:
+        on_run_again(fleet, state, ref, ask, now_ns)
+
+
+def _notice(
+    fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.NoticeReceived, now_ns: int
+) -> None:
+    state = fleet.cells.get(ask.cell)
+    if state is not None:
+        on_notice_received(fleet, state, ref, ask, now_ns)
+
+
+def _read(fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: Any, now_ns: int) -> None:
+    cell = getattr(ask, "cell", "")
+    if cell and find_cell(fleet, ref, cell) is None:
+        return
+    fleet.speak(Read(ref, ask, attachment.session))
+
+
+_ASKS: dict[type, Callable[[Fleet, Attachment, RequestRef, Any, int], None]] = {
+    h.Detach: _detach,
+    h.CloseSession: _close,
+    h.CreateCell: _create,
+    h.Observe: _observe,
+    h.WaitToPending: _wait,
+    h.Resume: _resume,
+    h.Step: _step,
+    h.Terminate: _terminate,
+    h.Cancel: _cancel,
+    h.FinishCall: _finish_call,
+    h.RunAgain: _run_again,
+    h.NoticeReceived: _notice,
+    h.StoredSet: on_stored_set,
+    h.AskEvents: _read,
+    h.AskStatus: _read,
+    h.AskHistory: _read,
+    h.AskFrontier: _read,
+    h.ListCells: _read,
+    h.ListSessions: _read,
+    h.AskInfo: _read,
+    h.StoredGet: _read,
+    h.StoredKeys: _read,
+    h.ListCalls: _read,
+}

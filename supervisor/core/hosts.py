@@ -1,0 +1,82 @@
+"""What is known of sessions and of the hosts that are attached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ...protocol.limits import Limits
+from ...protocol.packed import ToolSpec
+from . import records as r
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One life of a host. `connection` and what follows it are not facts: they are this epoch's.
+
+    Attributes:
+        underway: calls and notifications that it has been offered and has not finished.
+        answered: it has the answers to all its requests below this number.
+    """
+
+    number: int
+    session: str
+    token: bytes
+    pid: int
+    host: str
+    process_started_ns: int
+    opened_ns: int
+    tools: tuple[ToolSpec, ...]
+    limits: Limits
+    ended: bool = False
+    connection: bytes | None = None
+    underway: int = 0
+    answered: int = 0
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+    def tool(self, name: str) -> ToolSpec | None:
+        """The tool that cells call by this name."""
+        for spec in self.tools:
+            if name in (spec.name, spec.exposed):
+                return spec
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A named group of cells. `holder` is the attachment that holds it, or 0."""
+
+    name: str
+    isolation: str
+    replay: bool
+    opened_ns: int
+    holder: int = 0
+    unfinished: int = 0
+    stored_version: int = 0
+    stored_bytes: int = 0
+
+
+def attached(record: r.AttachmentOpened) -> Attachment:
+    """An attachment's first facts."""
+    return Attachment(
+        number=record.attachment,
+        session=record.session,
+        token=record.token,
+        pid=record.pid,
+        host=record.host,
+        process_started_ns=record.process_started_ns,
+        opened_ns=record.opened_ns,
+        tools=record.tools,
+        limits=record.limits,
+    )
+
+
+def opened(record: r.SessionOpened, at_ns: int) -> Session:
+    """A session's first facts."""
+    return Session(record.session, record.isolation, record.replay, at_ns)
+
+
+def held_by(session: Session, attachment: int) -> Session:
+    """The session with this holder."""
+    return replace(session, holder=attachment)

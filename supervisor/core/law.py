@@ -1,0 +1,204 @@
+"""The law of one cell: which events are legal in which phase.
+
+A missing pair is illegal and changes nothing: from a host it is a refusal, from a worker a kill.
+This table is the documentation (docs/STATES.md is generated from it) and the exhaustive test walks
+it. Anything that decides whether an event may happen at all belongs here; what it then does, in the
+step of that event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+
+from ...protocol.ids import NO_REQUEST, RequestRef
+from .effects import Effect
+from .facts import Cell, Phase
+from .records import CellRecord, Content
+
+
+class Told(Enum):
+    """What a cell can be told, as rows of the law."""
+
+    # by hosts
+    OBSERVE = "observe"
+    WAIT_TO_PENDING = "wait_to_pending"
+    RESUME = "resume"
+    STEP = "step"
+    TERMINATE = "terminate"
+    FINISH_CALL = "finish call"
+    # by the worker
+    HELLO = "Hello"
+    FETCH = "Fetch"
+    EMITTED = "Emitted"
+    CALLED = "Called"
+    ABANDONED = "Abandoned"
+    NOTIFIED = "Notified"
+    WROTE = "Wrote"
+    YIELD_ASKED = "YieldAsked"
+    CONFIRMED = "Confirmed"
+    PAUSED = "Paused"
+    WAITED = "Waited"
+    FLAGGED = "Flagged"
+    FINISHED = "Finished"
+    # by the machine
+    WORKER_ENDED = "worker ended"
+    NOT_FORKED = "worker not forked"
+    TIMER_DUE = "timer due"
+
+
+_HOSTS: Final = frozenset(
+    {Told.OBSERVE, Told.WAIT_TO_PENDING, Told.RESUME, Told.STEP, Told.TERMINATE, Told.FINISH_CALL}
+)
+#: What threads of the cell can cause at any time, also while its loop stands still.
+_THREADS: Final = frozenset(
+    {
+        Told.FETCH,
+        Told.EMITTED,
+        Told.NOTIFIED,
+        Told.WROTE,
+        Told.YIELD_ASKED,
+        Told.FLAGGED,
+        Told.FINISHED,
+    }
+)
+_MACHINE: Final = frozenset({Told.HELLO, Told.WORKER_ENDED})
+
+LEGAL: Final[dict[Phase, frozenset[Told]]] = {
+    Phase.STARTING: _HOSTS | _MACHINE | {Told.NOT_FORKED},
+    Phase.RUNNING: _HOSTS
+    | _MACHINE
+    | _THREADS
+    | {
+        Told.CALLED,
+        Told.ABANDONED,
+        Told.CONFIRMED,
+        Told.PAUSED,
+        Told.WAITED,
+        Told.TIMER_DUE,
+    },
+    Phase.PAUSED: _HOSTS | _MACHINE | _THREADS | {Told.CONFIRMED, Told.TIMER_DUE},
+    Phase.CONTINUING: _HOSTS | _MACHINE | _THREADS | {Told.CONFIRMED, Told.TIMER_DUE},
+    # The past is not punished: what a worker says after the end is dropped before it comes here.
+    Phase.FINISHED: _HOSTS | {Told.WORKER_ENDED},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """The one observation that waits. `deadline_ns` None: until something happens."""
+
+    ref: RequestRef
+    since_ns: int
+    by: str
+    yield_after_ns: int | None
+    deadline_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resuming:
+    """A Continue under way, and who waits for its outcome."""
+
+    ref: RequestRef
+    generation: int
+    upto: int
+    acknowledged: int
+    then_observe: Observer | None
+    followers: tuple[tuple[RequestRef, int], ...]
+    repeat_ns: int
+    repeat_at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A decided end that is not told yet: calls are being cancelled, a worker is being killed."""
+
+    calls_until_ns: int
+    worker_until_ns: int
+    worker_lives: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What is under way and not a fact: it is lost with the supervisor, and asked for again.
+
+    Attributes:
+        greeted_ns: when this supervisor gave the worker its source, or adopted it; 0 before.
+        adopting_at_ns: when to ask an adopted worker again; 0 when there is nothing to ask.
+        kill_at_ns: when to kill a worker that does not end by itself after Bye; 0: never.
+        forked: the zygote has been asked for this worker, and has not told its end.
+        retry_at_ns: when to try again to start a worker; 0 without a reason.
+        trouble: why no worker could be started.
+        final_for: requests that wait for the final event to be told.
+        delivered: the last input that was sent to this worker.
+        acked: the last seq that the worker was told we have; `unacked` bytes since.
+    """
+
+    observer: Observer | None = None
+    resuming: Resuming | None = None
+    ending: Ending | None = None
+    final_for: tuple[RequestRef, ...] = ()
+    greeted_ns: int = 0
+    adopting_at_ns: int = 0
+    adopting_since_ns: int = 0
+    kill_at_ns: int = 0
+    forked: bool = False
+    retry_at_ns: int = 0
+    trouble: str = ""
+    pid: int = 0
+    delivered: int = 0
+    acked: int = 0
+    unacked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CellState:
+    """A cell as the supervisor sees it: facts, and what is under way."""
+
+    cell: Cell
+    waits: Waits = Waits()
+    token: bytes = b""
+
+    @property
+    def phase(self) -> Phase:
+        """The phase, with CONTINUING while a Continue is unconfirmed."""
+        phase = self.cell.phase
+        if phase is Phase.PAUSED and self.waits.resuming is not None:
+            return Phase.CONTINUING
+        if phase is Phase.STARTING and self.waits.greeted_ns:
+            return Phase.RUNNING
+        return phase
+
+    def waiting(self, **changes: object) -> CellState:
+        """This state with some of its waits changed."""
+        return replace(self, waits=replace(self.waits, **changes))  # type: ignore[arg-type]
+
+
+def legal(state: CellState, told: Told) -> bool:
+    """Whether the law has this pair."""
+    return told in LEGAL[state.phase]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one step decided: either records (to be said in answer to their commit), or effects.
+
+    Attributes:
+        state: with new waits; facts change by `records` alone.
+        answers: the request that the records answer, so that a failed commit can refuse it.
+    """
+
+    state: CellState
+    records: tuple[CellRecord, ...] = ()
+    contents: tuple[Content, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    answers: RequestRef = NO_REQUEST
+
+    def __post_init__(self) -> None:
+        if self.records and self.effects:
+            raise AssertionError("a step either appends or speaks, never both")
+
+
+class Hostile(Exception):
+    """A message that no honest worker could have sent: it ends that worker and changes nothing."""

@@ -1,0 +1,282 @@
+"""Tool calls and notifications on their way to the holder, and what becomes of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...protocol.host_answers import CallWithdrawn, Done, NoticeOffered
+from ...protocol.host_requests import CallRef, FinishCall, NoticeReceived, RunAgain
+from ...protocol.ids import RequestRef, tool_id
+from ...protocol.limits import UNDERWAY_MAX
+from ...protocol.packed import InputKind, OnUnknown, PackedInput
+from . import records as r
+from .announce import end_if_done
+from .deadlines import too_many_inputs
+from .effects import Effect, OfferCall, Refuse, Reply, TellHost
+from .endings import end_by_limit
+from .facts import Call, CallState, Phase
+from .fleet import Fleet
+from .hosts import Attachment
+from .law import CellState, Outcome
+
+
+def holder_of(fleet: Fleet, session: str) -> Attachment | None:
+    """The attachment that holds the session, if it is there."""
+    found = fleet.sessions.get(session)
+    if found is None or not found.holder:
+        return None
+    holder = fleet.attachments.get(found.holder)
+    return holder if holder is not None and not holder.ended else None
+
+
+def offer_calls(fleet: Fleet, session: str, now_ns: int) -> None:
+    """Dispatch waiting calls of the session to its holder, as many as may be under way."""
+    holder = holder_of(fleet, session)
+    if holder is None:
+        return
+    room = UNDERWAY_MAX - holder.underway
+    chosen: dict[str, list[int]] = {}
+    for cell, number in fleet.backlog(session):
+        if room <= 0:
+            break
+        chosen.setdefault(cell, []).append(number)
+        room -= 1
+    for cell, numbers in chosen.items():
+        for number in numbers:
+            fleet.backlog(session).pop((cell, number))
+        _dispatch(fleet, fleet.cells[cell], holder.number, numbers, now_ns)
+
+
+def _dispatch(
+    fleet: Fleet, state: CellState, holder_number: int, numbers: list[int], now_ns: int
+) -> None:
+    holder = fleet.attachments[holder_number]
+    offered = [n for n in numbers if holder.tool(state.cell.calls[n].tool) is not None]
+    if offered:
+        record = r.CallsDispatched(holder.number, tuple(offered))
+        state = fleet.settle(Outcome(state, records=(record,)), now_ns)
+        _underway(fleet, holder.number, len(offered))
+        for number in offered:
+            fleet.speak(_offer(state, state.cell.calls[number]))
+    for number in numbers:
+        if number not in offered:
+            tool = state.cell.calls[number].tool
+            text = f"the tool {tool!r} is not offered by the host that holds the session now"
+            state = _input(fleet, state, number, InputKind.ERROR, b"", text, now_ns)
+
+
+def _offer(state: CellState, call: Call) -> OfferCall:
+    cell = state.cell
+    return OfferCall(call.attachment, cell.session, cell.id, call.number, call.tool, call.attempt)
+
+
+def offer_again(fleet: Fleet, attachment: Attachment, holding: frozenset[CallRef]) -> None:
+    """After a reconnect: what the attachment was sent and does not hold."""
+    for state in list(fleet.cells.values()):
+        for call in state.cell.calls.values():
+            if call.attachment != attachment.number:
+                continue
+            ref = CallRef(state.cell.id, call.number)
+            if call.state is CallState.DISPATCHED and ref not in holding:
+                fleet.speak(_offer(state, call))
+            elif call.state is CallState.WITHDRAWN:
+                fleet.speak(TellHost(attachment.number, CallWithdrawn(ref)))
+
+
+def _underway(fleet: Fleet, attachment: int, change: int) -> None:
+    found = fleet.attachments.get(attachment)
+    if found is not None:
+        count = max(0, found.underway + change)
+        fleet.attachments[attachment] = replace(found, underway=count)
+
+
+def withdraw(fleet: Fleet, cell: str, number: int, attachment: int) -> None:
+    """Tell the host that nobody waits for this call any more."""
+    fleet.speak(TellHost(attachment, CallWithdrawn(CallRef(cell, number))))
+
+
+# -- results --------------------------------------------------------------------------------------
+
+
+def on_finish_call(
+    fleet: Fleet, state: CellState, ref: RequestRef, ask: FinishCall, now_ns: int
+) -> None:
+    """A host says how a call has ended; the journal takes it once."""
+    number = ask.call.number
+    call = state.cell.calls.get(number)
+    if call is None:
+        if not 1 <= number <= state.cell.calls_made:
+            text = f"the cell has made no call {tool_id(number)}"
+            fleet.speak(Refuse(ref, "protocol", text))
+        else:
+            fleet.dropped += 1  # it has been taken before, or nobody waits for it any more
+            fleet.speak(Reply(ref, Done()))
+        return
+    if not _may_finish(fleet, call, ref):
+        text = f"{tool_id(number)} is being run by another host; it can be finished when that ends"
+        fleet.speak(Refuse(ref, "protocol", text))
+        return
+    if call.state is CallState.FINISHED:
+        fleet.dropped += 1
+        fleet.speak(Reply(ref, Done()))
+        return
+    dispatched = call.state in (CallState.DISPATCHED, CallState.WITHDRAWN)
+    if call.state is CallState.WITHDRAWN:
+        _let_go(fleet, state, number, now_ns)
+    elif ask.cancelled:
+        text = "the host cancelled the call"
+        _input(fleet, state, number, InputKind.ERROR, b"", text, now_ns)
+    else:
+        content = ask.content if ask.kind is InputKind.RESULT else b""
+        message = "" if ask.kind is InputKind.RESULT else ask.message
+        _input(fleet, state, number, ask.kind, content, message, now_ns)
+    fleet.speak(Reply(ref, Done()))
+    if dispatched:
+        _underway(fleet, call.attachment, -1)
+        _room_again(fleet, call.attachment, now_ns)
+
+
+def _may_finish(fleet: Fleet, call: Call, ref: RequestRef) -> bool:
+    if call.state in (CallState.DISPATCHED, CallState.WITHDRAWN):
+        return call.attachment == ref.attachment
+    return True
+
+
+def _room_again(fleet: Fleet, attachment: int, now_ns: int) -> None:
+    found = fleet.attachments.get(attachment)
+    if found is None or not found.session:
+        return
+    if len(fleet.backlog(found.session)):
+        offer_calls(fleet, found.session, now_ns)
+    for cell in [name for name in fleet.notices if fleet.notices.get(name)]:
+        if fleet.attachments[attachment].underway >= UNDERWAY_MAX:
+            return
+        offer_notices(fleet, cell, now_ns)
+
+
+def _let_go(fleet: Fleet, state: CellState, number: int, now_ns: int) -> None:
+    """The host has let go of a call that nobody waits for."""
+    state = fleet.settle(Outcome(state, records=(r.CallsCancelled((number,)),)), now_ns)
+    state, effects = end_if_done(state, now_ns)
+    fleet.speak(*effects)
+    fleet.put(state, now_ns)
+
+
+def _input(
+    fleet: Fleet,
+    state: CellState,
+    number: int,
+    kind: InputKind,
+    content: bytes,
+    message: str,
+    now_ns: int,
+    *,
+    unknown: bool = False,
+) -> CellState:
+    """A call's end becomes the cell's next input."""
+    over = too_many_inputs(state)
+    if over is not None:
+        end_by_limit(fleet, state, over, now_ns)
+        return fleet.cells[state.cell.id]
+    cell = state.cell
+    fleet.backlog(cell.session).pop((cell.id, number))
+    packed = PackedInput(cell.inputs + 1, kind, number, content, message, unknown, 0, now_ns)
+    body = fleet.world.packers.input(packed)
+    record = r.CallFinished(number, kind, packed.number, fleet.world.packers.digest(packed))
+    row = r.Content(cell.id, r.INPUT, packed.number, body)
+    return fleet.settle(Outcome(state, records=(record,), contents=(row,)), now_ns)
+
+
+# -- hosts that end -------------------------------------------------------------------------------
+
+
+def orphan_calls(fleet: Fleet, attachment: Attachment, now_ns: int) -> None:
+    """The attachment has ended: nobody knows what became of the calls that it had."""
+    for name in list(fleet.cells):
+        state = fleet.cells[name]
+        calls = [c for c in state.cell.calls.values() if c.attachment == attachment.number]
+        let_go = tuple(c.number for c in calls if c.state is CallState.WITHDRAWN)
+        lost = [c for c in calls if c.state is CallState.DISPATCHED]
+        if let_go:
+            for number in let_go:
+                _let_go(fleet, fleet.cells[name], number, now_ns)
+        if lost and state.cell.phase is not Phase.FINISHED:
+            numbers = tuple(call.number for call in lost)
+            record = r.CallsUnknown(numbers)
+            fleet.settle(Outcome(fleet.cells[name], records=(record,)), now_ns)
+            for call in lost:
+                _decide_unknown(fleet, name, call, attachment, now_ns)
+
+
+def _decide_unknown(
+    fleet: Fleet, name: str, call: Call, attachment: Attachment, now_ns: int
+) -> None:
+    spec = attachment.tool(call.tool)
+    if spec is not None and spec.on_unknown is OnUnknown.RETRY:
+        return_call(fleet, fleet.cells[name], call.number, now_ns)
+    elif spec is not None and spec.on_unknown is OnUnknown.FAIL:
+        text = f"the host that ran {call.tool} has ended; whether it took effect is not known"
+        state = fleet.cells[name]
+        _input(fleet, state, call.number, InputKind.ERROR, b"", text, now_ns, unknown=True)
+
+
+def return_call(fleet: Fleet, state: CellState, number: int, now_ns: int) -> None:
+    """The call waits to be dispatched once more."""
+    state = fleet.settle(Outcome(state, records=(r.CallsReturned((number,)),)), now_ns)
+    fleet.backlog(state.cell.session)[(state.cell.id, number)] = None
+
+
+def on_run_again(
+    fleet: Fleet, state: CellState, ref: RequestRef, ask: RunAgain, now_ns: int
+) -> None:
+    """Somebody decides that a call of unknown outcome is to be run again."""
+    call = state.cell.calls.get(ask.call.number)
+    if call is None or call.state is not CallState.UNKNOWN:
+        text = f"{tool_id(ask.call.number)} has no unknown outcome, so it cannot be run again"
+        fleet.speak(Refuse(ref, "protocol", text))
+        return
+    return_call(fleet, state, call.number, now_ns)
+    fleet.speak(Reply(ref, Done()))
+    offer_calls(fleet, state.cell.session, now_ns)
+
+
+# -- notifications --------------------------------------------------------------------------------
+
+
+def offer_notices(fleet: Fleet, name: str, now_ns: int) -> None:
+    """Offer a cell's notifications to the holder, in order, as many as may be under way."""
+    state = fleet.cells[name]
+    holder = holder_of(fleet, state.cell.session)
+    fleet.notices[name] = fleet.notices.get(name) or 0
+    if holder is None:
+        return
+    offered = fleet.notices[name]
+    waiting = [notice for notice in state.cell.notices if notice[0] > offered]
+    chosen = waiting[: max(0, UNDERWAY_MAX - holder.underway)]
+    effects: list[Effect] = [
+        TellHost(holder.number, NoticeOffered(name, number, text)) for number, text in chosen
+    ]
+    if chosen:
+        fleet.notices[name] = chosen[-1][0]
+        _underway(fleet, holder.number, len(chosen))
+        fleet.speak(*effects)
+
+
+def on_notice_received(
+    fleet: Fleet, state: CellState, ref: RequestRef, ask: NoticeReceived, now_ns: int
+) -> None:
+    """The holder has notifications: they need not be offered again."""
+    gone = [number for number, _ in state.cell.notices if number <= ask.upto]
+    if gone:
+        upto = min(ask.upto, state.cell.notices_made)
+        fleet.settle(Outcome(state, records=(r.NoticesDelivered(upto),)), now_ns)
+        _underway(fleet, ref.attachment, -len(gone))
+        _room_again(fleet, ref.attachment, now_ns)
+    if not fleet.cells[state.cell.id].cell.notices:
+        fleet.notices.pop(state.cell.id)
+
+
+def forget_offers(fleet: Fleet, session: str) -> None:
+    """The holder has changed: notifications are offered again from the last delivered one."""
+    for name in [name for name in fleet.notices if fleet.cells[name].cell.session == session]:
+        fleet.notices[name] = 0

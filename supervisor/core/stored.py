@@ -1,0 +1,46 @@
+"""A host's own writes to its session's stored values."""
+
+from __future__ import annotations
+
+from ...protocol.host_answers import Done
+from ...protocol.host_requests import StoredSet
+from ...protocol.ids import RequestRef
+from ...protocol.limits import STORED_BYTES_MAX
+from . import records as r
+from .effects import Refuse, Reply
+from .endings import change_stored
+from .fleet import Fleet, Remembered
+from .hosts import Attachment
+
+
+def on_stored_set(
+    fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: StoredSet, now_ns: int
+) -> None:
+    """Write or delete one value: a new version, in the journal before the answer."""
+    session = fleet.sessions.get(attachment.session)
+    if session is None:
+        fleet.speak(Refuse(ref, "protocol", "stored values belong to a session; open one"))
+        return
+    if fleet.answers.get(ref) is not None:
+        fleet.speak(Reply(ref, Done()))
+        return
+    size = None if ask.content is None else len(ask.key.encode()) + len(ask.content)
+    before = fleet.stored.get((session.name, ask.key)) or 0
+    total = session.stored_bytes + (size or 0) - before
+    if total > STORED_BYTES_MAX:
+        text = f"stored_bytes: at most {STORED_BYTES_MAX:,} are allowed, this would be {total:,}"
+        attributes = {"limit": "stored_bytes", "value": STORED_BYTES_MAX, "used": total}
+        fleet.speak(Refuse(ref, "limit_exceeded", text, attributes))
+        return
+    record = r.StoredChanged(
+        session=session.name,
+        version=session.stored_version + 1,
+        sizes=((ask.key, size),),
+        cell="",
+        request=ref,
+        content=ask.content or b"",
+    )
+    fleet.append(r.session_scope(session.name), record)
+    change_stored(fleet, record)
+    fleet.answers[ref] = Remembered("stored")
+    fleet.speak(Reply(ref, Done()))

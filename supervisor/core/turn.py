@@ -1,0 +1,200 @@
+"""One event at a time into the fleet: the entry of the core, and its recovery from records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from ...protocol import host_requests as h
+from ...protocol.host_answers import EventsGiven
+from ...protocol.ids import RequestRef
+from . import events as e
+from . import records as r
+from .apply import apply, created
+from .attach_routes import close_if_done, end_attachment
+from .deadlines import due_step, over_wall_limit, too_many_inputs
+from .effects import Reply, WatchHost
+from .endings import change_stored, end_by_limit
+from .facts import Cell, Phase
+from .fleet import Fleet, Remembered
+from .host_routes import on_asked
+from .host_routes import on_garbled as on_host_garbled
+from .hosts import attached, held_by, opened
+from .worker_routes import (
+    issue_worker,
+    on_ended,
+    on_forked,
+    on_garbled,
+    on_listed,
+    on_not_forked,
+    on_spoke,
+    on_zygote_lost,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NeedCell:
+    """The core has to know this cell's records before it can take the event."""
+
+    cell: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeedKey:
+    """The core has to know which cell this idempotency key has made."""
+
+    session: str
+    key: str
+
+
+Need: TypeAlias = NeedCell | NeedKey
+
+
+def needs(fleet: Fleet, event: e.FleetEvent) -> list[Need]:
+    """What of the journal the fleet does not have in memory and this event is about."""
+    if not isinstance(event, e.HostAsked):
+        return []
+    ask = event.request.ask
+    if isinstance(ask, h.CreateCell):
+        attachment = fleet.attachments.get(event.request.attachment)
+        if ask.key and attachment and (attachment.session, ask.key) not in fleet.keys:
+            return [NeedKey(attachment.session, ask.key)]
+        return []
+    call = getattr(ask, "call", None)
+    cell = call.cell if call is not None else getattr(ask, "cell", "")
+    return [NeedCell(cell)] if cell and cell not in fleet.cells else []
+
+
+def learn_key(fleet: Fleet, need: NeedKey, owner: tuple[str, bytes] | None) -> None:
+    """The answer to `NeedKey`."""
+    fleet.keys[(need.session, need.key)] = owner or ("", b"")
+
+
+def take(fleet: Fleet, event: e.FleetEvent, journal: int, now_ns: int) -> RequestRef | None:
+    """Let the fleet take one event. Returns the request that it was, if it was one."""
+    if isinstance(event, e.HostAsked):
+        return on_asked(fleet, event, journal, now_ns)
+    if isinstance(event, e.WorkerSpoke):
+        on_spoke(fleet, event, now_ns)
+    elif isinstance(event, e.TimePassed):
+        on_time(fleet, now_ns)
+    elif isinstance(event, e.WorkerForked):
+        on_forked(fleet, event, now_ns)
+    elif isinstance(event, e.WorkerEnded):
+        on_ended(fleet, event, now_ns)
+    elif isinstance(event, e.HostGone):
+        end_attachment(fleet, event.attachment, "its process ended", now_ns)
+    elif isinstance(event, e.HostGarbled):
+        on_host_garbled(fleet, event)
+    elif isinstance(event, e.WorkerGarbled):
+        on_garbled(fleet, event, now_ns)
+    elif isinstance(event, e.WorkerNotForked):
+        on_not_forked(fleet, event, now_ns)
+    elif isinstance(event, e.WorkersListed):
+        on_listed(fleet, event, now_ns)
+    elif isinstance(event, e.ZygoteLost):
+        on_zygote_lost(fleet, now_ns)
+    else:
+        fleet.draining = True
+    if len(fleet.closing):
+        close_if_done(fleet, now_ns)
+    return None
+
+
+def on_time(fleet: Fleet, now_ns: int) -> None:
+    """Everything that is due by now, cell by cell."""
+    for name in fleet.due_cells(now_ns):
+        _on_due(fleet, name, now_ns)
+        fleet.put(fleet.cells[name], now_ns)
+    for watch in list(fleet.watches.values()):
+        if watch.deadline_ns <= now_ns:
+            fleet.watches.pop(watch.ref)
+            fleet.speak(Reply(watch.ref, EventsGiven((), False)))
+
+
+def _on_due(fleet: Fleet, name: str, now_ns: int) -> None:
+    state = fleet.cells[name]
+    over = over_wall_limit(state, now_ns)
+    if over is None and state.cell.next_timer_ns is not None:
+        over = too_many_inputs(state)
+    if over is not None and state.cell.phase is not Phase.FINISHED:
+        end_by_limit(fleet, state, over, now_ns)
+        return
+    if state.waits.retry_at_ns and state.waits.retry_at_ns <= now_ns:
+        if state.cell.phase is not Phase.FINISHED:
+            issue_worker(fleet, state, now_ns)
+        else:
+            fleet.put(state.waiting(retry_at_ns=0), now_ns)
+    while (outcome := due_step(fleet.cells[name], fleet.world.packers, now_ns)) is not None:
+        fleet.settle(outcome, now_ns)
+
+
+# -- recovery -------------------------------------------------------------------------------------
+
+
+def cell_from(entries: Iterable[tuple[r.Record, int]]) -> Cell | None:
+    """One cell's facts from its records, oldest first, each with the time when it was written."""
+    cell: Cell | None = None
+    for record, at_ns in entries:
+        if isinstance(record, r.CellCreated):
+            cell = created(record, at_ns)
+        elif cell is not None and not isinstance(record, _OF_SESSIONS):
+            cell = apply(cell, record, at_ns)
+    return cell
+
+
+_OF_SESSIONS = (r.SessionOpened, r.AttachmentOpened, r.AttachmentEnded, r.StoredChanged)
+
+
+def recover_session(fleet: Fleet, record: r.Record, at_ns: int) -> None:
+    """One record of a session or a host, read back."""
+    if isinstance(record, r.SessionOpened):
+        fleet.sessions[record.session] = opened(record, at_ns)
+    elif isinstance(record, r.AttachmentOpened):
+        fleet.attachments[record.attachment] = attached(record)
+        fleet.by_host_token[record.token] = record.attachment
+        fleet.numbers["attachment"] = max(record.attachment, fleet.numbers.get("attachment") or 0)
+        if record.session:
+            session = fleet.sessions[record.session]
+            fleet.sessions[record.session] = held_by(session, record.attachment)
+    elif isinstance(record, r.AttachmentEnded):
+        found = fleet.attachments[record.attachment]
+        fleet.attachments[record.attachment] = replace(found, ended=True)
+        holder = fleet.sessions.get(found.session)
+        if holder is not None and holder.holder == record.attachment:
+            fleet.sessions[holder.name] = held_by(holder, 0)
+    elif isinstance(record, r.StoredChanged):
+        change_stored(fleet, record)
+
+
+def recover_cell(fleet: Fleet, entries: list[tuple[r.Record, int]], now_ns: int) -> None:
+    """One cell, read back; calls that nobody has yet wait to be dispatched."""
+    cell = cell_from(entries)
+    if cell is None or cell.session not in fleet.sessions:
+        return
+    first = entries[0][0]
+    if isinstance(first, r.CellCreated) and cell.phase is not Phase.FINISHED:
+        fleet.answers[cell.created_by] = Remembered("create", cell.id)
+    for record, _ in entries:
+        if isinstance(record, r.GenerationConsumed) and cell.phase is not Phase.FINISHED:
+            kind = f"consumed {record.generation}"
+            fleet.answers[record.request] = Remembered(kind, cell.id)
+    state = fleet.adopt_facts(cell)
+    fleet.put(state, now_ns)
+    fleet.numbers["cell_us"] = max(cell.created_us, fleet.numbers.get("cell_us") or 0)
+    if cell.phase is Phase.FINISHED:
+        return
+    for call in cell.waits_for():
+        if call.state is call.state.WAITING and not call.external:
+            fleet.backlog(cell.session)[(cell.id, call.number)] = None
+    if cell.notices:
+        fleet.notices[cell.id] = 0
+
+
+def rewatch(fleet: Fleet) -> None:
+    """After recovery: find out which hosts are still there."""
+    for attachment in fleet.attachments.values():
+        if not attachment.ended:
+            pid, started_ns = attachment.pid, attachment.process_started_ns
+            fleet.speak(WatchHost(attachment.number, pid, started_ns))

@@ -1,0 +1,237 @@
+"""Turns the crank: polls the sockets, lets the loop beat, and decides when a life is over."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import zmq
+
+from .core import turn
+from .core.events import DrainAsked
+from .core.fleet import World
+from .shell.clock import SystemClock
+from .shell.journal_schema import PACKERS
+from .shell.loop import Loop, Ports
+from .shell.os_processes import OsProcesses, open_process
+from .shell.ports import Fenced, JournalBroken
+from .shell.sqlite_store import SqliteStore
+from .shell.state_directory import StateDirectory
+from .shell.zmq_wires import ZmqWires
+
+ISOLATION = "process"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a supervisor is run.
+
+    Attributes:
+        host_pid: the host with which a private supervisor ends; 0: it is not private.
+        idle_seconds: end after so long without unfinished cells and hosts; 0: never.
+        orphan_seconds: how long the zygote waits for a successor.
+    """
+
+    state: Path
+    durability: str
+    listen: str
+    host_pid: int
+    idle_seconds: float
+    orphan_seconds: float
+    version: str
+
+    @property
+    def private(self) -> bool:
+        return self.host_pid > 0
+
+
+class Server:
+    """One supervisor, from taking its directory to leaving it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take the directory, open the journal, bind, and start or find the zygote.
+
+        Raises:
+            Held, JournalError, OSError.
+        """
+        self._settings = settings
+        _raise_open_files()
+        self.directory = StateDirectory(settings.state)
+        self._store = SqliteStore(self.directory.journal, settings.durability)
+        self._clock = SystemClock(self._store.last_at_ns)
+        self.endpoint = settings.listen or self.directory.host_endpoint
+        self._processes = self._start_processes()
+        self._wires = ZmqWires(self.endpoint, self.directory.worker_endpoint)
+        self._loop = self._new_loop()
+        self._stop = ""
+        self._idle_since_ns = self._clock.now_ns()
+        self._host = self._watch_own_host()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+        os.set_blocking(self._wake_read, False)
+        self._announce()
+
+    def _start_processes(self) -> OsProcesses:
+        settings = self._settings
+        self.directory.work.mkdir(mode=0o700, exist_ok=True)
+        extra = ["--supervisor-pid", str(os.getpid()), "--work", str(self.directory.work)]
+        extra += ["--orphan-seconds", str(settings.orphan_seconds)]
+        if settings.private:
+            extra += ["--private", "--host-pid", str(settings.host_pid)]
+            extra += ["--directory", str(self.directory.path)]
+        return OsProcesses(
+            self.directory.zygote_socket,
+            self.directory.worker_endpoint,
+            self._store.epoch,
+            extra,
+            sys.stderr.fileno(),
+        )
+
+    def _new_loop(self) -> Loop:
+        settings = self._settings
+        world = World(
+            epoch=self._store.epoch,
+            journal_id=self._store.journal_id,
+            secret=self._store.secret,
+            isolation=ISOLATION,
+            durability=settings.durability,
+            version=settings.version,
+            pid=os.getpid(),
+            started_ns=self._clock.now_ns(),
+            packers=PACKERS,
+            private=settings.private,
+        )
+        return Loop(Ports(self._store, self._wires, self._processes, self._clock), world)
+
+    def _announce(self) -> None:
+        self.directory.announce(
+            {
+                "pid": os.getpid(),
+                "epoch": self._store.epoch,
+                "endpoint": self.endpoint,
+                "version": self._settings.version,
+                "started": self._clock.now_ns() / 1e9,
+                "isolation": ISOLATION,
+                "durability": self._settings.durability,
+            }
+        )
+
+    @property
+    def epoch(self) -> int:
+        return self._store.epoch
+
+    # -- the crank --------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Until the life is over: SIGTERM or SIGINT, the end of a private host, or idleness."""
+        poller = self._poller()
+        previous = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        handlers = [(number, signal.signal(number, self._asked)) for number in _STOPS]
+        try:
+            while not self._stop:
+                try:
+                    while self._loop.beat():
+                        pass
+                    self._rest(poller)
+                except JournalBroken as error:
+                    print(f"tidemark supervisor: the journal failed: {error}", file=sys.stderr)
+                    self._recover()
+        except Fenced as error:
+            self._stop = "fenced"
+            print(f"tidemark supervisor: {error}", file=sys.stderr)
+        finally:
+            signal.set_wakeup_fd(previous)
+            for number, handler in handlers:
+                signal.signal(number, handler)
+            self._leave()
+
+    def _poller(self) -> zmq.Poller:
+        poller = zmq.Poller()
+        sources = [self._wires.hosts, self._wires.workers, self._processes.fileno()]
+        for source in [*sources, self._wake_read, *self._host]:
+            poller.register(source, zmq.POLLIN)
+        return poller
+
+    def _rest(self, poller: zmq.Poller) -> None:
+        wait_ns = self._loop.wait_ns()
+        wait_ms = 1_000 if wait_ns is None else min(1_000, -(-wait_ns // 1_000_000))
+        ready = dict(poller.poll(wait_ms))
+        if self._wake_read in ready:
+            with suppress(BlockingIOError):
+                os.read(self._wake_read, 4_096)
+        if any(source in ready for source in self._host):
+            self._stop = "the host has ended"
+        if not ready:
+            self._look_idle()
+
+    def _look_idle(self) -> None:
+        settings, fleet = self._settings, self._loop.fleet
+        busy = any(session.unfinished for session in fleet.sessions.values())
+        busy = busy or any(not attachment.ended for attachment in fleet.attachments.values())
+        now_ns = self._clock.now_ns()
+        if busy or not settings.idle_seconds:
+            self._idle_since_ns = now_ns
+        elif now_ns - self._idle_since_ns > settings.idle_seconds * 1e9:
+            self._stop = "idle"
+
+    def _recover(self) -> None:
+        """What is on the disk is not known any more: begin again from what is there."""
+        self._store.close()
+        self._store = SqliteStore(self.directory.journal, self._settings.durability)
+        self._processes.retake(self._store.epoch)
+        self._loop = self._new_loop()
+        self._announce()
+
+    def _asked(self, number: int, frame: FrameType | None) -> None:
+        """SIGTERM or SIGINT: the loop is left after this beat; a second one changes nothing."""
+        self._stop = signal.Signals(number).name
+
+    # -- a private supervisor's host --------------------------------------------------------------
+
+    def _watch_own_host(self) -> list[int]:
+        """Descriptors that become readable when the host of a private supervisor ends."""
+        if not self._settings.private:
+            return []
+        pidfd = open_process(self._settings.host_pid, 0)
+        if pidfd is None or os.getppid() != self._settings.host_pid:
+            self._stop = "the host has ended"
+            return []
+        return [pidfd, sys.stdin.fileno()]
+
+    # -- leaving ----------------------------------------------------------------------------------
+
+    def _leave(self) -> None:
+        if self._stop != "fenced":
+            turn.take(self._loop.fleet, DrainAsked(), 0, self._clock.now_ns())
+            with suppress(JournalBroken, Fenced):
+                self._loop.flush()
+        print(f"tidemark supervisor: ends ({self._stop})", file=sys.stderr)
+        unfinished = any(s.unfinished for s in self._loop.fleet.sessions.values())
+        stays = not self._settings.private and (unfinished or self._stop == "fenced")
+        if stays:
+            self._processes.leave()
+        else:
+            self._processes.end_all(2.0)
+        self._wires.close()
+        self._store.close()
+        if self._settings.private:
+            self.directory.remove()
+        elif stays:
+            self.directory.leave_to_successor()
+        else:
+            self.directory.release()
+
+
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def _raise_open_files() -> None:
+    """Every worker costs a connection and a pidfd: take all descriptors that we may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

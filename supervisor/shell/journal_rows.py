@@ -1,0 +1,160 @@
+"""What each record changes in the journal's other tables, in the same transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from ...protocol.packed import EventKind
+from ..core import records as r
+from ..core.facts import EventMark
+from . import journal_schema as schema
+
+Row = tuple[Any, ...]
+
+
+class Rows:
+    """The rows of one transaction; kinds that come in numbers are inserted together."""
+
+    def __init__(self, sql: sqlite3.Connection) -> None:
+        self._sql = sql
+        self.records: list[Row] = []
+        self.contents: list[Row] = []
+
+    def flush(self) -> None:
+        """Insert what was collected."""
+        if self.records:
+            self._sql.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", self.records)
+        if self.contents:
+            self._sql.executemany(
+                "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)", self.contents
+            )
+        self.records, self.contents = [], []
+
+    def project(self, record: r.Record, number: int, at_ns: int, scope: str) -> None:
+        """Bring the other tables up to this record."""
+        project = _PROJECT.get(type(record))
+        if project is not None:
+            project(self, record, number, at_ns, scope)
+
+    def do(self, statement: str, *values: Any) -> None:
+        """One statement, after everything that was collected before it."""
+        self._sql.execute(statement, values)
+
+
+def _created(rows: Rows, record: r.CellCreated, number: int, at_ns: int, scope: str) -> None:
+    rows.do(
+        "INSERT INTO cells VALUES (?, ?, ?, ?, '', 0, ?, ?, ?)",
+        record.cell,
+        record.session,
+        record.name,
+        record.kind.value,
+        record.created_us,
+        at_ns,
+        record.stored_version,
+    )
+    if record.key:
+        rows.do(
+            "INSERT INTO keys VALUES (?, ?, ?, ?)",
+            record.session,
+            record.key,
+            record.cell,
+            record.ask_digest,
+        )
+
+
+def _event(rows: Rows, cell: str, event: EventMark, number: int) -> None:
+    # Session streams have frontiers and ends only; a yield is its own cell's affair.
+    yielded = event.kind is EventKind.YIELDED
+    owner = "''" if yielded else "(SELECT session FROM cells WHERE id = ?1)"
+    rows.do(
+        f"INSERT INTO events VALUES (?1, ?2, ?3, {owner}, ?4)",
+        cell,
+        event.number,
+        number,
+        schema.pack_mark(event),
+    )
+
+
+def _frontier(rows: Rows, record: r.FrontierReached, number: int, at_ns: int, scope: str) -> None:
+    _event(rows, scope, record.event, number)
+    generation = record.event.generation
+    rows.do("UPDATE cells SET generation = ?, since_ns = ? WHERE id = ?", generation, at_ns, scope)
+
+
+def _yielded(rows: Rows, record: r.YieldMade, number: int, at_ns: int, scope: str) -> None:
+    _event(rows, scope, record.event, number)
+
+
+def _completed(rows: Rows, record: r.CellCompleted, number: int, at_ns: int, scope: str) -> None:
+    _event(rows, scope, record.event, number)
+    _end(rows, scope, "completed", at_ns, record.published)
+
+
+def _terminated(rows: Rows, record: r.CellTerminated, number: int, at_ns: int, scope: str) -> None:
+    _event(rows, scope, record.event, number)
+    _end(rows, scope, "terminated", at_ns, 0)
+
+
+def _end(rows: Rows, cell: str, state: str, at_ns: int, published: int) -> None:
+    rows.do(
+        "UPDATE cells SET state = ?, since_ns = ? WHERE id = ?",
+        state,
+        at_ns,
+        cell,
+    )
+    if not published:
+        rows.do("DELETE FROM contents WHERE cell = ? AND kind = ?", cell, r.WRITE)
+
+
+def _stored(rows: Rows, record: r.StoredChanged, number: int, at_ns: int, scope: str) -> None:
+    rows.flush()
+    if record.cell:
+        written = _writes_of(rows, record.cell)
+        rows.do("DELETE FROM contents WHERE cell = ? AND kind = ?", record.cell, r.WRITE)
+    else:
+        key, size = record.sizes[0]
+        written = {key: None if size is None else record.content}
+    for key, content in written.items():
+        rows.do(
+            "INSERT OR REPLACE INTO stored VALUES (?, ?, ?, ?)",
+            record.session,
+            key,
+            record.version,
+            content,
+        )
+        _drop_old(rows, record.session, key, record.version)
+
+
+def _writes_of(rows: Rows, cell: str) -> dict[str, bytes | None]:
+    query = "SELECT body FROM contents WHERE cell = ? AND kind = ? ORDER BY number"
+    found = rows._sql.execute(query, (cell, r.WRITE)).fetchall()
+    return dict(schema.unpack_write(body) for (body,) in found)
+
+
+def _drop_old(rows: Rows, session: str, key: str, version: int) -> None:
+    """Versions of this key that no unfinished cell can read any more."""
+    rows.do(
+        "DELETE FROM stored WHERE session = ?1 AND key = ?2 AND version < (SELECT max(version) "
+        "FROM stored WHERE session = ?1 AND key = ?2 AND version <= (SELECT coalesce(min("
+        "stored_version), ?3) FROM cells WHERE session = ?1 AND state = ''))",
+        session,
+        key,
+        version,
+    )
+
+
+def _attached(rows: Rows, record: r.AttachmentOpened, number: int, at_ns: int, scope: str) -> None:
+    rows.do("INSERT INTO attachments VALUES (?, ?)", record.attachment, number)
+
+
+_PROJECT: dict[type, Callable[[Rows, Any, int, int, str], None]] = {
+    r.CellCreated: _created,
+    r.FrontierReached: _frontier,
+    r.YieldMade: _yielded,
+    r.CellCompleted: _completed,
+    r.CellTerminated: _terminated,
+    r.StoredChanged: _stored,
+    r.AttachmentOpened: _attached,
+}

@@ -1,0 +1,128 @@
+"""The journal's tables, and how records become bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from ...protocol import codec, limits
+from ...protocol.packed import PackedInput, PackedOutput
+from ..core.facts import EventMark
+from ..core.records import Record
+from ..core.stream_steps import Packers
+
+APPLICATION_ID: Final = 0x7469646D  # "tidm"
+JOURNAL_VERSION: Final = 1
+RECORD_BYTES_MAX: Final = 4 * limits.MESSAGE_BYTES_MAX
+CHAIN_BYTES: Final = 16
+
+SCHEMA: Final = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE records (
+    n INTEGER PRIMARY KEY, scope TEXT NOT NULL, at_ns INTEGER NOT NULL, body BLOB NOT NULL,
+    contents BLOB NOT NULL, chain BLOB NOT NULL
+);
+CREATE INDEX records_by_scope ON records (scope, n);
+CREATE TABLE contents (
+    cell TEXT NOT NULL, kind TEXT NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (cell, kind, number)
+) WITHOUT ROWID;
+CREATE TABLE cells (
+    id TEXT PRIMARY KEY, session TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+    state TEXT NOT NULL, generation INTEGER NOT NULL, created_us INTEGER NOT NULL,
+    since_ns INTEGER NOT NULL, stored_version INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX cells_by_session ON cells (session, id);
+CREATE INDEX cells_unfinished ON cells (id) WHERE state = '';
+CREATE TABLE events (
+    cell TEXT NOT NULL, number INTEGER NOT NULL, n INTEGER NOT NULL, session TEXT NOT NULL,
+    mark BLOB NOT NULL, PRIMARY KEY (cell, number)
+) WITHOUT ROWID;
+CREATE INDEX events_by_session ON events (session, n);
+CREATE TABLE keys (
+    session TEXT NOT NULL, key TEXT NOT NULL, cell TEXT NOT NULL, digest BLOB NOT NULL,
+    PRIMARY KEY (session, key)
+) WITHOUT ROWID;
+CREATE TABLE stored (
+    session TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, content BLOB,
+    PRIMARY KEY (session, key, version)
+) WITHOUT ROWID;
+CREATE TABLE attachments (number INTEGER PRIMARY KEY, n INTEGER NOT NULL);
+"""
+
+
+def pack_record(record: Record) -> bytes:
+    """A record as the journal keeps it."""
+    return codec.pack_body(record)
+
+
+def unpack_record(body: bytes) -> Record:
+    """What `pack_record` packed.
+
+    Raises:
+        BadFrame: the bytes are not a record of this version.
+    """
+    record: Record = codec.unpack_body(body, Record, RECORD_BYTES_MAX)
+    return record
+
+
+def pack_mark(event: EventMark) -> bytes:
+    """An event without its contents."""
+    return codec.pack_body(event)
+
+
+def unpack_mark(body: bytes) -> EventMark:
+    """What `pack_mark` packed."""
+    mark: EventMark = codec.unpack_body(body, EventMark, RECORD_BYTES_MAX)
+    return mark
+
+
+def pack_output(output: PackedOutput) -> bytes:
+    """An output item as a content."""
+    return codec.pack_body(output)
+
+
+def unpack_output(body: bytes) -> PackedOutput:
+    """What `pack_output` packed."""
+    output: PackedOutput = codec.unpack_body(body, PackedOutput, limits.MESSAGE_BYTES_MAX)
+    return output
+
+
+def pack_write(key: str, content: bytes | None) -> bytes:
+    """A written value as a content."""
+    return codec.pack_body((key, content))
+
+
+def unpack_write(body: bytes) -> tuple[str, bytes | None]:
+    """What `pack_write` packed."""
+    key, content = codec.unpack_plain(body, limits.MESSAGE_BYTES_MAX)
+    return key, content
+
+
+def pack_input(packed: PackedInput) -> bytes:
+    """An input as a content."""
+    return codec.pack_body(packed)
+
+
+def unpack_input(body: bytes) -> PackedInput:
+    """What `pack_input` packed."""
+    packed: PackedInput = codec.unpack_body(body, PackedInput, limits.MESSAGE_BYTES_MAX)
+    return packed
+
+
+def digest(value: Any) -> bytes:
+    """16 bytes that tell one request or input from another."""
+    return hashlib.blake2b(codec.pack_body(value), digest_size=CHAIN_BYTES).digest()
+
+
+def link(previous: bytes, number: int, at_ns: int, scope: str, body: bytes, rest: bytes) -> bytes:
+    """The digest that chains a record to the one before it in its scope."""
+    chain = hashlib.blake2b(previous, digest_size=CHAIN_BYTES)
+    chain.update(b"%d:%d:%d:" % (number, at_ns, len(scope)))
+    chain.update(scope.encode())
+    chain.update(body)
+    chain.update(rest)
+    return chain.digest()
+
+
+PACKERS: Final = Packers(output=pack_output, write=pack_write, input=pack_input, digest=digest)

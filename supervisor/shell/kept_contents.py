@@ -1,0 +1,49 @@
+"""Recently written contents in memory, so that what is committed is seldom read back."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from ..core.records import CellCreated, Entry
+from .ports import Store
+
+KEPT_BYTES_MAX = 32 * 1024 * 1024
+
+
+class KeptContents:
+    """A bounded copy of the newest contents; everything else comes from the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: OrderedDict[tuple[str, str, int], bytes] = OrderedDict()
+        self._bytes = 0
+        self._created: OrderedDict[str, CellCreated] = OrderedDict()
+
+    def put(self, entries: Iterable[Entry]) -> None:
+        """Remember what has just been committed."""
+        for entry in entries:
+            for content in entry.contents:
+                key = (content.cell, content.kind, content.number)
+                self._bytes += len(content.body) - len(self._kept.pop(key, b""))
+                self._kept[key] = content.body
+            if isinstance(entry.record, CellCreated) and len(entry.record.source) < 65536:
+                self._created[entry.record.cell] = entry.record
+        while self._bytes > KEPT_BYTES_MAX:
+            self._bytes -= len(self._kept.popitem(last=False)[1])
+        while len(self._created) > 256:
+            self._created.popitem(last=False)
+
+    def get(self, cell: str, kind: str, first: int, stop: int) -> list[bytes]:
+        """Contents numbered `first` up to (without) `stop`."""
+        if first >= stop:
+            return []
+        found = [self._kept.get((cell, kind, number)) for number in range(first, stop)]
+        present = [body for body in found if body is not None]
+        if len(present) == len(found):
+            return present
+        return self._store.contents(cell, kind, first, stop)
+
+    def created(self, cell: str) -> CellCreated:
+        """The cell's first record."""
+        return self._created.get(cell) or self._store.created(cell)

@@ -1,0 +1,210 @@
+"""Drain, decide, commit, speak: the only thing in the supervisor that touches the world.
+
+`beat()` does one round and returns; who turns the crank (a server, a test, the simulator) is not
+its concern.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from ...protocol.ids import RequestRef
+from ..core import turn
+from ..core.effects import Effect, Refuse
+from ..core.events import FleetEvent, HostAsked, HostGarbled, HostGone, TimePassed
+from ..core.fleet import Fleet, World
+from ..core.records import LAZY, Entry
+from .kept_contents import KeptContents
+from .ports import Clock, JournalFull, Processes, Store, Wires
+from .speaker import Speaker
+
+EVENTS_MAX = 256  # in one beat: group commit saturates well below
+LAZY_NS_MAX = 1_000_000_000  # how long an acknowledgement may wait for somebody else's commit
+RETRY_NS = 200_000_000  # how long a full disk is left alone
+_FROM_HOSTS = (HostAsked, HostGarbled, HostGone)
+
+
+@dataclass(slots=True)
+class Ports:
+    """The world, as the loop sees it."""
+
+    store: Store
+    wires: Wires
+    processes: Processes
+    clock: Clock
+
+
+@dataclass(slots=True)
+class Beat:
+    """One beat's decisions, kept until its commit: which request appended what."""
+
+    events: list[FleetEvent] = field(default_factory=list)
+    asked: list[tuple[HostAsked, RequestRef | None, bool]] = field(default_factory=list)
+
+
+class Loop:
+    """One life of the supervisor on its journal.
+
+    Raises out of `beat()`: `Fenced` when a newer supervisor has the journal, and `JournalBroken`
+    when what is on the disk is not known: then the loop is done, and a new one recovers from what
+    is there.
+    """
+
+    def __init__(self, ports: Ports, world: World) -> None:
+        self.ports = ports
+        self.fleet = Fleet(world)
+        self.kept = KeptContents(ports.store)
+        self.speaker = Speaker(self.fleet, ports, self.kept)
+        self.stalled: list[FleetEvent] = []
+        self.stall_ends_ns = 0
+        self.trouble = ""
+        self._lazy: list[Entry] = []
+        self._lazy_since_ns = 0
+        self._ready: deque[FleetEvent] = deque()
+        self._recover()
+
+    def _recover(self) -> None:
+        """Bring the fleet to what the journal knows."""
+        now_ns = self.ports.clock.now_ns()
+        for stored in self.ports.store.session_records():
+            turn.recover_session(self.fleet, stored.record, stored.at_ns)
+        for records in self.ports.store.unfinished_cells():
+            entries = [(stored.record, stored.at_ns) for stored in records]
+            turn.recover_cell(self.fleet, entries, now_ns)
+        self.fleet.mark()
+        turn.rewatch(self.fleet)
+        self._speak()
+
+    # -- the four beats ---------------------------------------------------------------------------
+
+    def beat(self) -> bool:
+        """One round. True: something was done, so look again before waiting."""
+        now_ns = self.ports.clock.now_ns()
+        events = self._drain(now_ns)
+        if events:
+            self._decide_and_commit(events, now_ns)
+        elif self._lazy and now_ns - self._lazy_since_ns >= LAZY_NS_MAX:
+            self.flush()
+        return bool(events)
+
+    def _drain(self, now_ns: int) -> list[FleetEvent]:
+        if self.trouble and now_ns < self.stall_ends_ns:
+            arrived = self.ports.wires.drain(EVENTS_MAX)
+            self.stalled += [event for event in arrived if not isinstance(event, _FROM_HOSTS)]
+            return [event for event in arrived if isinstance(event, _FROM_HOSTS)]
+        events, self.stalled = self.stalled, []
+        if len(self._ready) < EVENTS_MAX:
+            # What a worker said before it ended is read before its end is.
+            ended = self.ports.processes.drain()
+            self._ready.extend(self.ports.wires.drain(EVENTS_MAX))
+            self._ready.extend(ended)
+        while self._ready and len(events) < EVENTS_MAX:
+            events.append(self._ready.popleft())
+        deadline_ns = self.fleet.next_deadline_ns()
+        if deadline_ns is not None and deadline_ns <= now_ns:
+            events.append(TimePassed())
+        return events
+
+    def _decide_and_commit(self, events: list[FleetEvent], now_ns: int) -> None:
+        beat = Beat(events)
+        self.fleet.mark()
+        for event in events:
+            self._decide(beat, event, now_ns)
+        entries = self._lazy + self.fleet.entries
+        if any(not isinstance(entry.record, LAZY) for entry in entries):
+            try:
+                self.ports.store.commit(entries, now_ns)
+            except JournalFull as error:
+                self._refuse_beat(beat, str(error), now_ns)
+                return
+            self.trouble = ""
+            self._lazy = []
+            self.kept.put(entries)
+        elif self.fleet.entries:
+            if not self._lazy:
+                self._lazy_since_ns = now_ns
+            self._lazy = entries
+        self.fleet.entries = []
+        self._speak()
+
+    def _decide(self, beat: Beat, event: FleetEvent, now_ns: int) -> None:
+        for need in turn.needs(self.fleet, event):
+            self._learn(need, now_ns)
+        before = len(self.fleet.entries)
+        ref = turn.take(self.fleet, event, self.ports.store.last_number, now_ns)
+        if isinstance(event, HostAsked):
+            new = self.fleet.entries[before:]
+            wrote = any(not isinstance(entry.record, LAZY) for entry in new)
+            beat.asked.append((event, ref, wrote))
+
+    def _learn(self, need: turn.Need, now_ns: int) -> None:
+        """Bring what the journal knows into memory; this changes no fact."""
+        if isinstance(need, turn.NeedKey):
+            owner = self.ports.store.key_owner(need.session, need.key)
+            turn.learn_key(self.fleet, need, owner)
+            return
+        records = self.ports.store.cell_records(need.cell)
+        if records:
+            entries = [(stored.record, stored.at_ns) for stored in records]
+            turn.recover_cell(self.fleet, entries, now_ns)
+
+    def _speak(self) -> None:
+        effects: list[Effect] = self.fleet.effects
+        self.fleet.effects = []
+        self.speaker.speak(effects)
+        self.fleet.sweep()
+
+    def flush(self) -> None:
+        """Commit what could wait; for the end of a life, and for idle moments."""
+        if self._lazy and not self.trouble:
+            try:
+                self.ports.store.commit(self._lazy, self.ports.clock.now_ns())
+            except JournalFull:
+                return
+            self._lazy = []
+
+    # -- a journal that cannot be written ---------------------------------------------------------
+
+    def _refuse_beat(self, beat: Beat, why: str, now_ns: int) -> None:
+        """Everything is put back; writers are told, readers are answered, workers wait."""
+        self.fleet.undo()
+        self.trouble = why
+        self.stall_ends_ns = now_ns + RETRY_NS
+        self.stalled += [event for event in beat.events if not isinstance(event, _FROM_HOSTS)]
+        self.stalled += [event for event in beat.events if isinstance(event, HostGone)]
+        for event, ref, wrote in beat.asked:
+            self.fleet.mark()
+            if not wrote:
+                for need in turn.needs(self.fleet, event):
+                    self._learn(need, now_ns)
+                ref = turn.take(self.fleet, event, self.ports.store.last_number, now_ns)
+                wrote = any(not isinstance(e.record, LAZY) for e in self.fleet.entries)
+            if wrote:
+                self.fleet.undo()
+                if ref is not None:
+                    self.fleet.speak(self._journal_refusal(ref, why))
+            self.fleet.entries = []
+            self._speak()
+
+    def _journal_refusal(self, ref: RequestRef, why: str) -> Refuse:
+        text = (
+            f"the journal could not be written ({why}); nothing was changed: "
+            "free space on its disk and ask again"
+        )
+        return Refuse(ref, "journal", text)
+
+    # -- waiting ----------------------------------------------------------------------------------
+
+    def wait_ns(self) -> int | None:
+        """How long the crank may rest if nothing arrives; None: for ever."""
+        if self._ready:
+            return 0
+        now_ns = self.ports.clock.now_ns()
+        moments = [self.fleet.next_deadline_ns()]
+        if self.trouble:
+            moments = [self.stall_ends_ns]
+        if self._lazy:
+            moments.append(self._lazy_since_ns + LAZY_NS_MAX)
+        due = [moment for moment in moments if moment is not None]
+        return max(0, min(due) - now_ns) if due else None

@@ -1,0 +1,271 @@
+"""The journal in SQLite: one transaction per beat, each of which checks its epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from ...protocol.errors import JournalError
+from ...protocol.ids import SECRET_BYTES
+from ...protocol.packed import ToolSpec
+from ..core import records as r
+from . import journal_schema as schema
+from .journal_rows import Rows
+from .ports import CellSummary, Fenced, JournalBroken, JournalFull, StoredEvent, StoredRecord
+
+CHAINS_MAX: Final = 20_000
+SYNCHRONOUS: Final = {"power": "FULL", "crash": "NORMAL"}
+
+
+class SqliteStore:
+    """See `ports.Store`. One connection, used by one thread; another process may only read.
+
+    `durability` "power": a commit survives a power cut (WAL, synchronous=FULL); "crash": the death
+    of any process.
+    """
+
+    def __init__(self, path: Path, durability: str) -> None:
+        """Open or make the journal, and begin a new epoch.
+
+        Raises:
+            JournalError: not a journal, one of a newer version, or not writable.
+        """
+        self.path = path
+        self._chains: dict[str, bytes] = {}
+        try:
+            self._sql = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+            self._prepare(durability)
+            self.journal_id, self.secret = self._identity()
+            self._epoch = self._new_epoch()
+            self._last = int(self._one("SELECT coalesce(max(n), 0) FROM records"))
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"{path} cannot be used as a journal ({error}); "
+                "move it away or name another state directory"
+            ) from None
+
+    def _prepare(self, durability: str) -> None:
+        application = self._one("PRAGMA application_id")
+        version = self._one("PRAGMA user_version")
+        tables = self._one("SELECT count(*) FROM sqlite_master")
+        if tables and application != schema.APPLICATION_ID:
+            raise JournalError(
+                f"{self.path} is a database, but not a journal of Tidemark; "
+                "move it away or name another state directory"
+            )
+        if version > schema.JOURNAL_VERSION:
+            raise JournalError(
+                f"{self.path} was written by a newer Tidemark (journal version {version}, this one "
+                f"reads up to {schema.JOURNAL_VERSION}); upgrade tidemark"
+            )
+        self._sql.execute("PRAGMA journal_mode = WAL")
+        self._sql.execute(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
+        if not tables:
+            statements = f"BEGIN IMMEDIATE; {schema.SCHEMA}"
+            self._sql.executescript(
+                f"{statements} PRAGMA application_id = {schema.APPLICATION_ID}; "
+                f"PRAGMA user_version = {schema.JOURNAL_VERSION}; COMMIT;"
+            )
+
+    def _identity(self) -> tuple[int, bytes]:
+        self._sql.execute(
+            "INSERT OR IGNORE INTO meta VALUES ('journal', ?), ('secret', ?), ('epoch', 0), "
+            "('born_ns', ?)",
+            (int.from_bytes(os.urandom(4), "big"), os.urandom(SECRET_BYTES), time.time_ns()),
+        )
+        journal = self._one("SELECT value FROM meta WHERE key = 'journal'")
+        secret = self._one("SELECT value FROM meta WHERE key = 'secret'")
+        return int(journal), bytes(secret)
+
+    def _new_epoch(self) -> int:
+        self._sql.execute("BEGIN IMMEDIATE")
+        self._sql.execute("UPDATE meta SET value = value + 1 WHERE key = 'epoch'")
+        epoch = self._one("SELECT value FROM meta WHERE key = 'epoch'")
+        self._sql.execute("COMMIT")
+        return int(epoch)
+
+    def _one(self, query: str, *values: Any) -> Any:
+        row = self._sql.execute(query, values).fetchone()
+        return None if row is None else row[0]
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    @property
+    def last_number(self) -> int:
+        return self._last
+
+    @property
+    def last_at_ns(self) -> int:
+        """When the last record was written: the clock must not begin before it."""
+        return int(self._one("SELECT at_ns FROM records WHERE n = ?", self._last) or 0)
+
+    def commit(self, entries: Sequence[r.Entry], at_ns: int) -> int:
+        number = self._last
+        chains: dict[str, bytes] = {}
+        try:
+            self._sql.execute("BEGIN IMMEDIATE")
+            if int(self._one("SELECT value FROM meta WHERE key = 'epoch'")) != self._epoch:
+                raise Fenced("a newer supervisor has taken this journal")
+            rows = Rows(self._sql)
+            for entry in entries:
+                number += 1
+                self._write(rows, number, at_ns, entry, chains)
+            rows.flush()
+            self._sql.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+            raise (JournalFull if full else JournalBroken)(str(error)) from error
+        except Fenced:
+            self._roll_back()
+            raise
+        if len(self._chains) > CHAINS_MAX:
+            self._chains.clear()  # they are read back when they are needed
+        self._chains.update(chains)
+        self._last = number
+        return number
+
+    def _write(
+        self, rows: Rows, number: int, at_ns: int, entry: r.Entry, chains: dict[str, bytes]
+    ) -> None:
+        body = schema.pack_record(entry.record)
+        rest = b""
+        if entry.contents:
+            hasher = hashlib.blake2b(digest_size=schema.CHAIN_BYTES)
+            for content in entry.contents:
+                hasher.update(content.body)
+            rest = hasher.digest()
+        scope = entry.scope
+        previous = chains.get(scope) or self._chain(scope)
+        chain = schema.link(previous, number, at_ns, scope, body, rest)
+        chains[scope] = chain
+        rows.records.append((number, scope, at_ns, body, rest, chain))
+        for content in entry.contents:
+            rows.contents.append((content.cell, content.kind, content.number, content.body))
+        rows.project(entry.record, number, at_ns, entry.scope)
+
+    def _chain(self, scope: str) -> bytes:
+        known = self._chains.get(scope)
+        if known is None:
+            query = "SELECT chain FROM records WHERE scope = ? ORDER BY n DESC LIMIT 1"
+            known = self._one(query, scope) or b""
+        return known
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+            self._sql.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._sql.close()
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def _records(self, query: str, *values: Any) -> list[StoredRecord]:
+        rows = self._sql.execute(query, values).fetchall()
+        return [StoredRecord(n, at_ns, schema.unpack_record(body)) for n, at_ns, body in rows]
+
+    def session_records(self) -> Iterator[StoredRecord]:
+        query = (
+            "SELECT n, at_ns, body FROM records WHERE scope = '' "
+            "OR (scope >= 'session:' AND scope < 'session;') ORDER BY n"
+        )
+        yield from self._records(query)
+
+    def unfinished_cells(self) -> Iterator[list[StoredRecord]]:
+        names = self._sql.execute("SELECT id FROM cells WHERE state = '' ORDER BY id").fetchall()
+        for (name,) in names:
+            yield self.cell_records(name)
+
+    def cell_records(self, cell: str, after: int = 0, limit: int = -1) -> list[StoredRecord]:
+        return self._records(
+            "SELECT n, at_ns, body FROM records WHERE scope = ? AND n > ? ORDER BY n LIMIT ?",
+            cell,
+            after,
+            limit,
+        )
+
+    def created(self, cell: str) -> r.CellCreated:
+        first = self.cell_records(cell, limit=1)[0].record
+        if not isinstance(first, r.CellCreated):
+            raise JournalBroken(f"the first record of {cell} does not create it")
+        return first
+
+    def tools(self, attachment: int) -> tuple[ToolSpec, ...]:
+        query = (
+            "SELECT r.n, r.at_ns, r.body FROM attachments a JOIN records r ON r.n = a.n "
+            "WHERE a.number = ?"
+        )
+        found = self._records(query, attachment)
+        record = found[0].record if found else None
+        return record.tools if isinstance(record, r.AttachmentOpened) else ()
+
+    def contents(self, cell: str, kind: str, first: int, stop: int) -> list[bytes]:
+        rows = self._sql.execute(
+            "SELECT body FROM contents WHERE cell = ? AND kind = ? AND number >= ? AND number < ? "
+            "ORDER BY number",
+            (cell, kind, first, stop),
+        )
+        return [body for (body,) in rows]
+
+    def key_owner(self, session: str, key: str) -> tuple[str, bytes] | None:
+        query = "SELECT cell, digest FROM keys WHERE session = ? AND key = ?"
+        row = self._sql.execute(query, (session, key)).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def cell_events(self, cell: str, after: int, limit: int) -> list[StoredEvent]:
+        query = (
+            "SELECT cell, n, mark FROM events WHERE cell = ? AND number > ? ORDER BY number LIMIT ?"
+        )
+        return self._events(query, cell, after, limit)
+
+    def session_events(self, session: str, after: int, limit: int) -> list[StoredEvent]:
+        query = "SELECT cell, n, mark FROM events WHERE session = ? AND n > ? ORDER BY n LIMIT ?"
+        return self._events(query, session, after, limit)
+
+    def _events(self, query: str, *values: Any) -> list[StoredEvent]:
+        rows = self._sql.execute(query, values).fetchall()
+        return [StoredEvent(cell, n, schema.unpack_mark(mark)) for cell, n, mark in rows]
+
+    def cells(self, session: str, state: str, limit: int, before: str) -> list[CellSummary]:
+        clauses, values = ["1"], []
+        for clause, value in (("session = ?", session), ("id < ?", before)):
+            if value:
+                clauses.append(clause)
+                values.append(value)
+        if state:
+            clauses.append("state = ?")
+            values.append("" if state == "unfinished" else state)
+        query = (
+            "SELECT id, session, name, kind, state, generation, created_us, since_ns FROM cells "
+            f"WHERE {' AND '.join(clauses)} ORDER BY id DESC LIMIT ?"
+        )
+        return [CellSummary(*row) for row in self._sql.execute(query, (*values, limit))]
+
+    def stored(self, session: str, key: str, version: int) -> bytes | None:
+        content: bytes | None = self._one(
+            "SELECT content FROM stored WHERE session = ? AND key = ? AND version <= ? "
+            "ORDER BY version DESC LIMIT 1",
+            session,
+            key,
+            version,
+        )
+        return content
+
+    def stored_keys(self, session: str, version: int) -> list[str]:
+        rows = self._sql.execute(
+            "SELECT key FROM stored AS s WHERE session = ?1 AND content IS NOT NULL AND version = "
+            "(SELECT max(version) FROM stored WHERE session = ?1 AND key = s.key AND version <= ?2)"
+            " ORDER BY key",
+            (session, version),
+        )
+        return [key for (key,) in rows]

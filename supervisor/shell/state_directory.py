@@ -1,0 +1,118 @@
+"""The state directory: who holds it, where its sockets are, and what it says of its supervisor."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+SOCKET_PATH_BYTES_MAX: Final = 100  # sun_path has 108; libzmq and a terminating zero want some
+_LONGEST: Final = "workers/worker.sock"
+
+
+class Held(Exception):
+    """Another supervisor holds this directory; the text says which."""
+
+
+class StateDirectory:
+    """A directory under this supervisor's lock, until `release()`.
+
+    Files: journal.db, lock, supervisor.json, supervisor.log, and run/ (0700) with the sockets; run/
+    is elsewhere, in a short private directory, when the path would be too long for a socket.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Make the directory if it is not there, and take its lock.
+
+        Raises:
+            Held: another supervisor has it.
+            OSError: it cannot be made or written.
+        """
+        self.path = path.absolute()
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise Held(self._holder()) from None
+        self._elsewhere: Path | None = None
+        self.run = self._make_run()
+        (self.run / "workers").mkdir(mode=0o700, exist_ok=True)
+
+    def _holder(self) -> str:
+        try:
+            facts = json.loads((self.path / "supervisor.json").read_text())
+            who = f"process {facts['pid']}, epoch {facts['epoch']}, at {facts['endpoint']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            who = "another process, which is just starting"
+        return f"{self.path} is held by a supervisor ({who}); use it, or end it first"
+
+    def _make_run(self) -> Path:
+        run = self.path / "run"
+        run.mkdir(mode=0o700, exist_ok=True)
+        run.chmod(0o700)
+        if len(os.fsencode(run / _LONGEST)) <= SOCKET_PATH_BYTES_MAX:
+            return run
+        # A predecessor's zygote may still listen in the directory that it named.
+        earlier = self._earlier_run()
+        self._elsewhere = earlier or Path(tempfile.mkdtemp(prefix="tidemark-run-", dir="/tmp"))
+        return self._elsewhere
+
+    def _earlier_run(self) -> Path | None:
+        try:
+            facts = json.loads((self.path / "supervisor.json").read_text())
+            run = Path(facts["run"])
+            mine = run.stat().st_uid == os.getuid() and run.name.startswith("tidemark-run-")
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return run if mine else None
+
+    @property
+    def host_endpoint(self) -> str:
+        return f"ipc://{self.run / 'host.sock'}"
+
+    @property
+    def worker_endpoint(self) -> str:
+        return f"ipc://{self.run / 'workers' / 'worker.sock'}"
+
+    @property
+    def zygote_socket(self) -> Path:
+        return self.run / "zygote.sock"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.db"
+
+    @property
+    def work(self) -> Path:
+        """Where workers have their own directories."""
+        return self.path / "work"
+
+    def announce(self, facts: dict[str, Any]) -> None:
+        """Say which supervisor is here, at once for every reader."""
+        text = json.dumps({**facts, "run": str(self.run)}, indent=1) + "\n"
+        new = self.path / "supervisor.json.new"
+        new.write_text(text)
+        new.chmod(0o600)
+        new.replace(self.path / "supervisor.json")
+
+    def release(self) -> None:
+        """Give the directory up: nothing says any more that a supervisor is here."""
+        (self.path / "supervisor.json").unlink(missing_ok=True)
+        if self._elsewhere is not None:
+            shutil.rmtree(self._elsewhere, ignore_errors=True)
+        os.close(self._lock)
+
+    def leave_to_successor(self) -> None:
+        """Give up the lock and leave the rest to the next supervisor."""
+        os.close(self._lock)
+
+    def remove(self) -> None:
+        """Release the directory and delete it with everything in it."""
+        self.release()
+        shutil.rmtree(self.path, ignore_errors=True)

@@ -1,0 +1,126 @@
+"""The supervisor's end of the zygote: starting it, taking command, and its messages."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ...protocol import codec
+from ...protocol.zygote_messages import Command, FromZygote, Quit, ToZygote
+
+MESSAGE_BYTES: Final = 256 * 1024
+PIDFDS_MAX: Final = 200
+_KEPT: Final = ("PATH", "LANG", "LANGUAGE", "TZ", "HOME", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+
+
+class ZygoteGone(Exception):
+    """The zygote has closed its connection."""
+
+
+def scrubbed_environment(hash_seed: int) -> dict[str, str]:
+    """What workers may know of the supervisor's environment: where things are, and the language."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    kept.update({name: value for name, value in os.environ.items() if name.startswith("LC_")})
+    # One BLAS thread: a zygote must stay single-threaded to fork. Arenas: memory per idle worker.
+    kept.update(OPENBLAS_NUM_THREADS="1", MALLOC_ARENA_MAX="2", PYTHONHASHSEED=str(hash_seed))
+    return kept
+
+
+def start_zygote(
+    socket_path: Path, extra: Sequence[str], hash_seed: int, log: int
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a zygote in a session of its own.
+
+    Returns:
+        The process, and the read end of a pipe that says `ready` once the zygote listens. The
+        caller owns both.
+    """
+    ready, ready_write = os.pipe()
+    arguments = ["--socket", str(socket_path), "--ready-fd", str(ready_write), *extra]
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tidemark.worker", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=scrubbed_environment(hash_seed),
+            pass_fds=(ready_write,),
+            start_new_session=True,
+            cwd="/",
+        )
+    finally:
+        os.close(ready_write)
+    os.set_blocking(ready, False)
+    return process, ready
+
+
+class ZygoteLink:
+    """A connection to a zygote that listens; this supervisor is in command from the start."""
+
+    def __init__(self, path: Path, epoch: int) -> None:
+        """Connect and take command.
+
+        Raises:
+            OSError: nobody listens there.
+        """
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._socket.connect(str(path))
+        except OSError:
+            self._socket.close()
+            raise
+        self._socket.setblocking(False)
+        self._unsent: list[bytes] = []
+        self.send(Command(epoch, os.getpid()))
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self, message: ToZygote) -> None:
+        """Send, now or as soon as the zygote reads again."""
+        self._unsent.append(b"".join(codec.TO_ZYGOTE.encode(message)))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what could not be sent before."""
+        while self._unsent:
+            try:
+                self._socket.send(self._unsent[0])
+            except BlockingIOError:
+                return
+            except OSError:
+                return  # its end is seen by `receive`
+            self._unsent.pop(0)
+
+    def receive(self) -> tuple[FromZygote, list[int]] | None:
+        """One message with its pidfds, which the caller owns; None when nothing is there.
+
+        Raises:
+            ZygoteGone: the zygote has ended.
+        """
+        try:
+            body, fds, _, _ = socket.recv_fds(self._socket, MESSAGE_BYTES, PIDFDS_MAX)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise ZygoteGone(str(error)) from None
+        if not body:
+            raise ZygoteGone("the zygote closed its connection")
+        frames = [body[: codec.HEADER_BYTES], body[codec.HEADER_BYTES :]]
+        return codec.FROM_ZYGOTE.decode(frames), list(fds)
+
+    def quit(self) -> None:
+        """Have it kill its workers and end."""
+        self._socket.setblocking(True)
+        self._socket.settimeout(1.0)
+        with suppress(OSError):
+            self.send(Quit())
+
+    def close(self) -> None:
+        self._socket.close()
