@@ -29,6 +29,9 @@ from typing import (
 import msgpack
 
 from . import limits
+from .bodies import BadFrame as BadFrame
+from .bodies import unpack_bounded
+from .bodies import unpack_plain as unpack_plain
 from .host_answers import Answer, ToHost
 from .host_requests import FromHost
 from .shape import Range, Size
@@ -41,10 +44,6 @@ HEADER_BYTES: Final = 4
 
 T = TypeVar("T")
 Check = Callable[[Any], Any]
-
-
-class BadFrame(ValueError):
-    """Bytes that are not a message of this direction and version; the text says what is wrong."""
 
 
 class OtherVersion(BadFrame):
@@ -73,7 +72,7 @@ def _packer(kind: type) -> Callable[[Any], list[Any]]:
 
 def pack(value: Any) -> Any:
     """A message, record or part of one as lists and scalars; the inverse of `shape_of(...)`."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _SCALARS:
         return value
     if kind is tuple:
@@ -287,8 +286,9 @@ class Direction(Generic[T]):
             ValueError: the message is larger than `MESSAGE_BYTES_MAX`; senders bound what they put
                 into one, so this is a defect of ours.
         """
-        header = self._headers[type(message)]
-        body: bytes = msgpack.packb(_packer(type(message))(message), use_bin_type=True)
+        kind: Any = type(message)
+        header = self._headers[kind]
+        body: bytes = msgpack.packb(_packer(kind)(message), use_bin_type=True)
         if len(body) + HEADER_BYTES > limits.MESSAGE_BYTES_MAX:
             raise ValueError(
                 f"{type(message).__name__} of {len(body):,} bytes is too large to send"
@@ -312,25 +312,10 @@ class Direction(Generic[T]):
         if code not in self._checks:
             raise BadFrame(f"{self.name}: unknown message code {code}")
         try:
-            message: T = self._checks[code](unpack_plain(frames[1], limits.MESSAGE_BYTES_MAX))
+            message: T = self._checks[code](unpack_bounded(frames[1]))
         except BadFrame as error:
             raise BadFrame(f"{self.name}: {error}") from None
         return message
-
-
-def unpack_plain(body: bytes, bytes_max: int) -> Any:
-    """The lists and scalars in one msgpack body.
-
-    Raises:
-        BadFrame: too large, truncated, with bytes left over, or not msgpack of plain kinds.
-    """
-    if len(body) > bytes_max:
-        raise BadFrame(f"{len(body):,} bytes, at most {bytes_max:,} are allowed")
-    try:
-        # No message has a map, so none is built.
-        return msgpack.unpackb(body, raw=False, max_map_len=0, max_ext_len=0)
-    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
-        raise BadFrame(f"not a message body ({type(error).__name__}: {error})"[:200]) from None
 
 
 def pack_body(value: Any) -> bytes:

@@ -1,8 +1,8 @@
 """Every exception that a host can get, and the closed set of refusal codes that carry them.
 
-A refusal changes nothing. Where the outcome is not known (`outcome_known` is False) the request may
-still take effect, and repeating it is safe and tells. Programs act on the attributes; the text names
-the next valid action for a person.
+A refusal changes nothing. Where the outcome is not known (`outcome_known` is False) the request
+may still take effect, and repeating it is safe and tells. Programs act on the attributes; the text
+names the next valid action for a person.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The values that hosts see: output, tool calls, frontiers and events.
 
-All are frozen, comparable and picklable; sequences are tuples. `contract.md` section 2 says when
-each is returned.
+All are frozen, comparable and picklable; sequences are tuples. docs/PROTOCOL.md says when each is
+returned.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ class AlreadyRunning:
 
     Attributes:
         generation: the one that was asked for.
-        state: the cell's true state, "paused", "continuing", "running", "completed" or "terminated".
+        state: the cell's true state: "paused", "continuing", "running", "completed" or
+            "terminated".
         latest: the current generation of a paused cell, else the last one consumed.
     """
 

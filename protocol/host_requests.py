@@ -71,7 +71,8 @@ class Attach:
     Attributes:
         token: drawn once per attachment by the host; a repeat with it is the same attachment.
         attachment: 0, or the number that an earlier Attach gave (a reconnect).
-        process_started_ns: start of the host's process in ns since 1970, against reused pids.
+        process_started_ns: start of the host's process in ns since the machine's boot (field 22 of
+            /proc/PID/stat), against reused pids; 0 where it is not known.
         journal: the highest record number that the host was ever told.
         holding: calls that the host has received and still holds, with or without a result.
     """

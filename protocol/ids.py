@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from .limits import NAME_BYTES_MAX
+
 TOKEN_BYTES: Final = 16
 SECRET_BYTES: Final = 32
 
@@ -69,8 +71,16 @@ def is_cell_id(text: str) -> bool:
 
 
 def is_session_name(text: str) -> bool:
-    """Whether the text can name a session: 1 to 200 characters, none of them a control character."""
-    return _SESSION_NAME.fullmatch(text) is not None
+    """Whether the text can name a session.
+
+    1 to 200 characters, at most 256 bytes of UTF-8, none of them a control character.
+    """
+    if _SESSION_NAME.fullmatch(text) is None:
+        return False
+    try:
+        return len(text.encode()) <= NAME_BYTES_MAX
+    except UnicodeEncodeError:
+        return False
 
 
 def tool_id(number: int) -> str:

@@ -1,7 +1,7 @@
 """Every bound of Tidemark: its name carries the unit, the comment one reason.
 
-`contract.md` names most of them; those that it leaves open are chosen here. A bound that a host may
-choose for its cells is a field of `Limits`; all others are constants.
+A bound that a host may choose for its cells is a field of `Limits`; all others are constants, and
+part of the protocol: both sides of a connection know the same ones.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ STORED_KEY_BYTES_MAX: Final = 1 * KIB
 TOOLS_MAX: Final = 1_024
 TOOLS_BYTES_MAX: Final = 4 * MIB  # the whole list travels in one Start beside source and inputs
 ITEMS_MAX: Final = 100_000  # list items in one message; beyond this a message is an attack
+PARTS_MAX: Final = 1_200_000  # fields and items in one message together: each is an object to build
 PAGE_MAX: Final = 1_000  # rows in one answer to a list or history request
 
 # -- one cell -------------------------------------------------------------------------------------
@@ -51,6 +52,9 @@ FLUSH_BYTES: Final = 64 * KIB  # a worker sends what it has when it waits, or at
 FLUSH_MS: Final = 50
 CANCEL_GRACE_MS: Final = 100  # how long a host's cancelled call can hold up an end
 REQUESTS_IN_FLIGHT_MAX: Final = 4_096  # per attachment
+
+_WHOLE: Final[tuple[type[int | float], ...]] = (int,)
+_NUMBER: Final[tuple[type[int | float], ...]] = (int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Limits:
             value = getattr(self, field.name)
             if value is None:
                 continue
-            kinds: tuple[type, ...] = (int, float) if field.name == "wall_seconds" else (int,)
+            kinds = _NUMBER if field.name == "wall_seconds" else _WHOLE
             if isinstance(value, bool) or not isinstance(value, kinds):
                 names = " or ".join(kind.__name__ for kind in kinds)
                 raise TypeError(f"Limits.{field.name} must be {names}, got {type(value).__name__}")

@@ -1,7 +1,7 @@
 """Plain data: what a host and a cell can give each other.
 
-None, bool, int (64 bit), finite float, str, bytes, list or tuple, dict with str keys; nested at most
-64 deep. It travels as msgpack bytes that nobody between the two ends decodes.
+None, bool, int (64 bit), finite float, str, bytes, list or tuple, dict with str keys; nested at
+most 64 deep. It travels as msgpack bytes that nobody between the two ends decodes.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import json
 import math
 import re
 from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from types import NoneType
 from typing import Any, Final
 
 import msgpack
 
+from .bodies import SMALL_BYTES, check_claims
 from .limits import INTEGER_MAX, INTEGER_MIN, NESTING_MAX, VALUE_BYTES_MAX
 
 DIGEST_BYTES: Final = 16
@@ -40,63 +43,113 @@ class ValueTooLarge(ValueError):
         self.limit = limit
 
 
+class _Fault(Exception):
+    """What is wrong with a part; `step` leads to it from the container that is being read."""
+
+    def __init__(self, reason: str, step: tuple[str, ...] | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.step = step
+
+
 def check(value: object, path: str = "value") -> None:
     """Refuse what is not plain data.
+
+    Instances of subclasses (IntEnum, namedtuple, OrderedDict) are plain: they travel as the plain
+    kind that they are, and what is lost is only the name of the type.
 
     Raises:
         NotPlainData: a TypeError that names the path of the first offending part, as in
             `arguments.filters[2]`.
     """
-    # Exact types first: subclasses (IntEnum, namedtuple, OrderedDict) are reduced to their base by
-    # msgpack, so they are accepted only where that loses nothing but the name of the type.
-    stack: list[tuple[object, str, int]] = [(value, path, 1)]
-    while stack:
-        item, where, depth = stack.pop()
-        if item is None or isinstance(item, (bool, bytes)):
-            continue
-        if isinstance(item, str):
-            _check_text(item, where)
-        elif isinstance(item, int):
-            if not INTEGER_MIN <= item <= INTEGER_MAX:
-                raise NotPlainData(where, "an int must fit in 64 bits; send it as str")
-        elif isinstance(item, float):
-            if not math.isfinite(item):
-                raise NotPlainData(where, f"a float must be finite, not {item!r}; send None or str")
-        elif isinstance(item, (list, tuple)):
-            _check_depth(depth, where)
-            pairs = [(part, f"{where}[{index}]", depth + 1) for index, part in enumerate(item)]
-            stack.extend(reversed(pairs))
-        elif isinstance(item, dict):
-            _check_depth(depth, where)
-            stack.extend(reversed([_checked_entry(k, v, where, depth) for k, v in item.items()]))
-        else:
-            raise NotPlainData(where, f"{type(item).__name__} is not plain data; {_ADVICE}")
+    _walk(value, path, INTEGER_MAX)
 
 
+def _walk(value: object, path: str, bytes_max: int) -> None:
+    # No recursion (this runs at any depth of a cell's stack), and no path before there is a fault.
+    # Each part takes at least a byte, so a value that names the same list again and again ends here
+    # and not when the memory does.
+    levels: list[Iterator[tuple[object, object]]] = [iter(((None, value),))]
+    steps: list[object] = [None]
+    size = 0
+    try:
+        while levels:
+            for step, part in levels[-1]:
+                steps[-1] = step
+                kind = type(part)
+                if kind is str or kind is bytes:
+                    size += len(part)  # type: ignore[arg-type]
+                inner = None if kind in _ALWAYS_PLAIN else _opened(part, len(levels))
+                size += 1
+                if size > bytes_max:
+                    raise ValueTooLarge(path, size, bytes_max)
+                if inner is not None:
+                    levels.append(inner)
+                    steps.append(None)
+                    break
+            else:
+                levels.pop()
+                steps.pop()
+    except _Fault as fault:
+        if fault.step is not None:
+            steps[-1:] = fault.step
+        raise NotPlainData(_path(path, steps[1:]), fault.reason) from None
+
+
+_ALWAYS_PLAIN: Final = frozenset({NoneType, bool, bytes})
 _ADVICE: Final = "convert it to None, bool, int, float, str, bytes, list or dict first"
 
 
-def _check_depth(depth: int, where: str) -> None:
-    if depth > NESTING_MAX:
-        shown = where if len(where) <= 80 else where[:77] + "..."
-        raise NotPlainData(shown, f"nested more than {NESTING_MAX} deep; flatten it")
+def _opened(part: object, depth: int) -> Iterator[tuple[object, object]] | None:
+    """What a container holds, by the steps that lead there; None for a scalar that is plain."""
+    if isinstance(part, str):
+        _check_text(part)
+    elif isinstance(part, int):
+        if not INTEGER_MIN <= part <= INTEGER_MAX:
+            raise _Fault("an int must fit in 64 bits; send it as str")
+    elif isinstance(part, float):
+        if not math.isfinite(part):
+            raise _Fault(f"a float must be finite, not {part!r}; send None or str")
+    elif isinstance(part, (list, tuple, dict)):
+        if depth > NESTING_MAX:
+            raise _Fault(f"nested more than {NESTING_MAX} deep; flatten it")
+        return _entries(part) if isinstance(part, dict) else enumerate(part)
+    elif part is not None and not isinstance(part, bytes):
+        raise _Fault(f"{type(part).__name__} is not plain data; {_ADVICE}")
+    return None
 
 
-def _check_text(text: str, where: str) -> None:
+def _entries(part: dict[Any, object]) -> Iterator[tuple[object, object]]:
+    for key, item in part.items():
+        if not isinstance(key, str):
+            raise _Fault(f"a key must be str, not {type(key).__name__} ({key!r:.40})", ())
+        _check_text(key, (key,))
+        yield key, item
+
+
+def _check_text(text: str, step: tuple[str, ...] | None = None) -> None:
     if text.isascii():
         return
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise NotPlainData(where, f"text with a lone surrogate at {error.start}") from None
+        raise _Fault(f"text with a lone surrogate at {error.start}", step) from None
 
 
-def _checked_entry(key: object, item: object, where: str, depth: int) -> tuple[object, str, int]:
-    if not isinstance(key, str):
-        raise NotPlainData(where, f"a key must be str, not {type(key).__name__} ({key!r:.40})")
-    _check_text(key, f"{where}.{key!r}")
-    name = key if key.isidentifier() else repr(key)
-    return item, f"{where}.{name}", depth + 1
+def _path(start: str, steps: Iterable[object]) -> str:
+    parts = [start]
+    for step in steps:
+        if isinstance(step, int):
+            parts.append(f"[{step}]")
+        else:
+            key = str(step)
+            parts.append(f".{key if key.isidentifier() else repr(key)}"[:_STEP_CHARS])
+    path = "".join(parts)
+    return path if len(path) <= _PATH_CHARS else path[: _PATH_CHARS - 3] + "..."
+
+
+_STEP_CHARS: Final = 60
+_PATH_CHARS: Final = 200
 
 
 def encode(value: object, path: str = "value", *, bytes_max: int = VALUE_BYTES_MAX) -> bytes:
@@ -104,9 +157,10 @@ def encode(value: object, path: str = "value", *, bytes_max: int = VALUE_BYTES_M
 
     Raises:
         NotPlainData: not plain data (a TypeError).
-        ValueTooLarge: the encoding is larger than `bytes_max` (a ValueError).
+        ValueTooLarge: the encoding is larger than `bytes_max` (a ValueError); its `size` is then
+            what was counted before giving up.
     """
-    check(value, path)
+    _walk(value, path, bytes_max)
     packed: bytes = msgpack.packb(value, use_bin_type=True)
     if len(packed) > bytes_max:
         raise ValueTooLarge(path, len(packed), bytes_max)
@@ -116,16 +170,17 @@ def encode(value: object, path: str = "value", *, bytes_max: int = VALUE_BYTES_M
 def decode(packed: bytes, path: str = "value") -> Any:
     """The plain data that `encode` made into bytes; tuples come back as lists.
 
-    The bytes may come from an untrusted worker: everything that `encode` could not have made is
-    refused.
+    The bytes may come from an untrusted worker: what is not plain data is refused.
 
     Raises:
         NotPlainData: the bytes are not the encoding of plain data.
     """
     try:
+        if len(packed) > SMALL_BYTES:
+            check_claims(packed)
         value = msgpack.unpackb(packed, raw=False, strict_map_key=True, ext_hook=_refuse_extension)
-    except NotPlainData:
-        raise
+    except NotPlainData as error:
+        raise NotPlainData(path, error.reason) from None
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
         raise NotPlainData(path, f"bytes that are not plain data ({error})") from None
     check(value, path)

@@ -2,8 +2,8 @@
 
 Everything that a worker says about its cell travels as items in `Said`, numbered by `seq` from 1 in
 each incarnation. A worker keeps what the journal does not have; after a gap, a reconnect or a new
-supervisor it is asked by `Adopt(epoch, have)` and says the rest again. `Fetch` alone is not numbered:
-it changes nothing, and is asked again until it is answered.
+supervisor it is asked by `Adopt(epoch, have)` and says the rest again. `Fetch` alone is not
+numbered: it changes nothing, and is asked again until it is answered.
 """
 
 from __future__ import annotations
@@ -137,7 +137,10 @@ class Flagged:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The cell's code has ended; nothing follows. Reason "ended", "raised", "refused" or "limit"."""
+    """The cell's code has ended; nothing follows.
+
+    The reason is "ended", "raised", "refused" or "limit"; the others are the supervisor's to give.
+    """
 
     CODE: ClassVar[int] = 11
     reason: Reason

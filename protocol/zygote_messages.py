@@ -63,7 +63,10 @@ ToZygote: TypeAlias = Command | Fork | Kill | Forget | Quit
 
 @dataclass(frozen=True, slots=True)
 class Living:
-    """Every worker that lives now; the pidfds come with it, in this order, at most 200 a message."""
+    """Every worker that lives now, at most 200 a message.
+
+    The pidfds come with the message, in this order; `last`: no further Living follows.
+    """
 
     CODE: ClassVar[int] = 1
     workers: Annotated[tuple[tuple[Token, Pid], ...], Size(200)]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..protocol.errors import JournalError, TidemarkError
+from ..protocol.version import VERSION
 from .server import Server, Settings
 from .shell.state_directory import Held
 
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         host_pid=options.host_pid if options.private else 0,
         idle_seconds=0 if options.private else options.idle_seconds,
         orphan_seconds=options.orphan_seconds,
-        version=__version__,
+        version=VERSION,
     )
     try:
         server = Server(settings)

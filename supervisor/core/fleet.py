@@ -8,13 +8,13 @@ back.
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass, replace
 
 from ...protocol.host_requests import AskEvents
 from ...protocol.ids import Incarnation, RequestRef, cell_id, worker_token
 from ...protocol.packed import ToolSpec
 from . import records as r
+from .alarms import Alarms
 from .announce import announce
 from .apply import apply
 from .deadlines import deadline_of
@@ -98,8 +98,7 @@ class Fleet:
         self.draining = False
         self.listed = False
         self.dropped = 0
-        self._deadlines: list[tuple[int, str]] = []
-        self._armed: dict[str, int] = {}
+        self.alarms = Alarms()
         self._finished: dict[str, None] = {}
 
     # -- the beat ---------------------------------------------------------------------------------
@@ -116,7 +115,7 @@ class Fleet:
         self.entries.clear()
         self.effects.clear()
         for name in self.cells:
-            self._arm(self.cells[name], 0)
+            self.alarms.set(name, deadline_of(self.cells[name]))
 
     def _shelves(self) -> tuple[Shelf[object, object], ...]:
         own = tuple(value for value in vars(self).values() if isinstance(value, Shelf))
@@ -182,7 +181,7 @@ class Fleet:
             self.sessions[session.name] = replace(session, unfinished=count)
         if not lives:
             self._finished.setdefault(state.cell.id)
-        self._arm(state, now_ns)
+        self.alarms.set(state.cell.id, deadline_of(state))
 
     def adopt_facts(self, cell: Cell) -> CellState:
         """A cell read back from the journal."""
@@ -252,31 +251,6 @@ class Fleet:
 
     def next_deadline_ns(self) -> int | None:
         """When `TimePassed` is due next; None: never."""
-        while self._deadlines:
-            at_ns, name = self._deadlines[0]
-            if self._armed.get(name) == at_ns:
-                break
-            heapq.heappop(self._deadlines)
-        watches = [watch.deadline_ns for watch in self.watches.values()]
-        if self._deadlines:
-            watches.append(self._deadlines[0][0])
-        return min(watches, default=None)
-
-    def due_cells(self, now_ns: int) -> list[str]:
-        """Cells whose deadline has passed; each is armed again when it is settled."""
-        due = []
-        while self._deadlines and self._deadlines[0][0] <= now_ns:
-            at_ns, name = heapq.heappop(self._deadlines)
-            if self._armed.get(name) == at_ns:
-                del self._armed[name]
-                due.append(name)
-        return due
-
-    def _arm(self, state: CellState, now_ns: int) -> None:
-        at_ns = deadline_of(state)
-        name = state.cell.id
-        if at_ns is None:
-            self._armed.pop(name, None)
-        elif self._armed.get(name) != at_ns:
-            self._armed[name] = at_ns
-            heapq.heappush(self._deadlines, (at_ns, name))
+        moments = [watch.deadline_ns for watch in self.watches.values()]
+        first = self.alarms.first_ns()
+        return min([*moments, first] if first is not None else moments, default=None)

@@ -12,14 +12,13 @@ from typing import Annotated, ClassVar, TypeAlias
 from ...protocol import limits
 from ...protocol.ids import Incarnation, RequestRef
 from ...protocol.limits import Limits
-from ...protocol.packed import CellKind, InputKind, OutputKind, OwnWork, Stepping, ToolSpecs
+from ...protocol.packed import CellKind, InputKind, Stepping, ToolSpecs
 from ...protocol.shape import (
     Blob,
     Count,
     Digest,
     Line,
     Name,
-    Notice,
     Pid,
     Size,
     Source,
@@ -29,6 +28,15 @@ from ...protocol.shape import (
     Value,
 )
 from .facts import EventMark
+from .stream_records import CallDropped as CallDropped
+from .stream_records import CallMade as CallMade
+from .stream_records import NoticeMade as NoticeMade
+from .stream_records import OwnWorkBegun as OwnWorkBegun
+from .stream_records import Put as Put
+from .stream_records import StreamStep as StreamStep
+from .stream_records import ValueWritten as ValueWritten
+from .stream_records import WaitBegun as WaitBegun
+from .stream_records import YieldWished as YieldWished
 
 OUTPUT = "o"
 ARGUMENTS = "a"
@@ -45,95 +53,6 @@ class Content:
     number: int
     body: bytes
 
-
-# -- steps of a worker's stream, without contents -------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """An output item."""
-
-    CODE: ClassVar[int] = 1
-    kind: OutputKind
-    size: Count
-    digest: Digest
-
-
-@dataclass(frozen=True, slots=True)
-class CallMade:
-    """A tool call."""
-
-    CODE: ClassVar[int] = 2
-    number: Count
-    tool: Name
-    size: Count
-    external: bool
-    digest: Digest
-
-
-@dataclass(frozen=True, slots=True)
-class CallDropped:
-    """The cell's code no longer waits for this call."""
-
-    CODE: ClassVar[int] = 3
-    number: Count
-
-
-@dataclass(frozen=True, slots=True)
-class NoticeMade:
-    """A notification for the holder."""
-
-    CODE: ClassVar[int] = 4
-    text: Notice
-    digest: Digest
-
-
-@dataclass(frozen=True, slots=True)
-class ValueWritten:
-    """A stored value, not yet visible; size None: deleted."""
-
-    CODE: ClassVar[int] = 5
-    key: StoredKey
-    size: Count | None
-    digest: Digest
-
-
-@dataclass(frozen=True, slots=True)
-class YieldWished:
-    """The cell asked for a yield."""
-
-    CODE: ClassVar[int] = 6
-
-
-@dataclass(frozen=True, slots=True)
-class WaitBegun:
-    """The loop had nothing ready, having taken inputs up to `taken`."""
-
-    CODE: ClassVar[int] = 7
-    taken: Count
-    next_timer_ns: TimeNs | None
-    own_work: OwnWork
-
-
-@dataclass(frozen=True, slots=True)
-class OwnWorkBegun:
-    """From here on the cell cannot be replayed."""
-
-    CODE: ClassVar[int] = 8
-    why: Line
-    line: Count
-
-
-StreamStep: TypeAlias = (
-    Put
-    | CallMade
-    | CallDropped
-    | NoticeMade
-    | ValueWritten
-    | YieldWished
-    | WaitBegun
-    | OwnWorkBegun
-)
 
 # -- records of a cell ----------------------------------------------------------------------------
 

@@ -104,7 +104,7 @@ def take(fleet: Fleet, event: e.FleetEvent, journal: int, now_ns: int) -> Reques
 
 def on_time(fleet: Fleet, now_ns: int) -> None:
     """Everything that is due by now, cell by cell."""
-    for name in fleet.due_cells(now_ns):
+    for name in fleet.alarms.due(now_ns):
         _on_due(fleet, name, now_ns)
         fleet.put(fleet.cells[name], now_ns)
     for watch in list(fleet.watches.values()):

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from ...protocol import codec, limits
-from ...protocol import worker_messages as w
 from ...protocol.host_answers import Answer, Answered, CallOffered, EventGiven, Refused
 from ...protocol.host_requests import CallRef
-from ...protocol.ids import RequestRef, cell_seed
-from ...protocol.packed import PackedCall, PackedEvent, PackedInput
+from ...protocol.ids import RequestRef
+from ...protocol.packed import PackedCall, PackedEvent
 from ..core import effects as f
 from ..core import records as r
 from ..core.facts import EventMark
@@ -20,6 +19,7 @@ from ..core.fleet import Fleet
 from . import journal_schema as schema
 from .kept_contents import KeptContents
 from .reading import Reader
+from .worker_speaker import WorkerSpeaker
 
 if TYPE_CHECKING:
     from .loop import Ports
@@ -44,16 +44,7 @@ class Speaker:
             f.TellHost: self._tell_host,
             f.OfferCall: self._offer_call,
             f.WatchHost: self._watch_host,
-            f.ForkWorker: self._fork,
-            f.KillWorker: lambda effect: self._ports.processes.kill(effect.token),
-            f.ForgetWorker: lambda effect: self._ports.processes.forget(effect.token),
-            f.GiveStart: self._give_start,
-            f.GiveInputs: self._give_inputs,
-            f.GiveContinue: self._give_continue,
-            f.GiveStored: self._give_stored,
-            f.GiveAdopt: self._give_adopt,
-            f.GiveAcknowledge: self._give_acknowledge,
-            f.GiveBye: self._give_bye,
+            **WorkerSpeaker(fleet, ports, kept).how,
         }
 
     def speak(self, effects: Iterable[f.Effect]) -> None:
@@ -144,88 +135,3 @@ class Speaker:
 
     def _watch_host(self, effect: f.WatchHost) -> None:
         self._ports.processes.watch_host(effect.attachment, effect.pid, effect.process_started_ns)
-
-    # -- to workers -------------------------------------------------------------------------------
-
-    @property
-    def _epoch(self) -> int:
-        return self._fleet.world.epoch
-
-    def _tell_worker(self, token: bytes, message: w.ToWorker) -> None:
-        if not self._ports.wires.tell_worker(token, message):
-            self._fleet.deaf(token, self._ports.clock.now_ns())
-
-    def _fork(self, effect: f.ForkWorker) -> None:
-        self._ports.processes.fork(effect.token, effect.cell, effect.incarnation, effect.limits)
-
-    def _give_start(self, effect: f.GiveStart) -> None:
-        created = self._kept.created(effect.cell)
-        message = w.Start(
-            epoch=self._epoch,
-            cell=created.cell,
-            kind=created.kind,
-            stepping=created.stepping,
-            name=created.name,
-            source=created.source,
-            inputs=created.inputs,
-            tools=self._fleet.tools_of(effect.tools_of) or self._ports.store.tools(effect.tools_of),
-            limits=created.limits,
-            seed=cell_seed(self._fleet.world.secret, created.cell),
-            now_ns=self._ports.clock.now_ns(),
-            monotonic_ns=self._ports.clock.monotonic_ns(),
-            journal=self._ports.store.last_number,
-        )
-        self._tell_worker(effect.token, message)
-
-    def _inputs(self, cell: str, first: int, last: int) -> list[tuple[PackedInput, ...]]:
-        """Inputs in portions that each fit into a message."""
-        portions: list[list[PackedInput]] = [[]]
-        size = 0
-        for body in self._kept.get(cell, r.INPUT, first, last + 1):
-            if size + len(body) > CHUNK_BYTES and portions[-1]:
-                portions.append([])
-                size = 0
-            portions[-1].append(schema.unpack_input(body))
-            size += len(body)
-        return [tuple(portion) for portion in portions]
-
-    def _give_inputs(self, effect: f.GiveInputs) -> None:
-        for portion in self._inputs(effect.cell, effect.first, effect.last):
-            self._tell_worker(effect.token, w.Deliver(self._epoch, effect.have, portion))
-
-    def _give_continue(self, effect: f.GiveContinue) -> None:
-        first, *rest = self._inputs(effect.cell, effect.first, effect.last)
-        message = w.Continue(
-            epoch=self._epoch,
-            have=effect.have,
-            generation=effect.generation,
-            upto=effect.upto,
-            request=effect.request,
-            acknowledged=effect.acknowledged,
-            inputs=first,
-        )
-        self._tell_worker(effect.token, message)
-        for portion in rest:
-            self._tell_worker(effect.token, w.Deliver(self._epoch, effect.have, portion))
-
-    def _give_stored(self, effect: f.GiveStored) -> None:
-        store = self._ports.store
-        content, keys = None, None
-        if effect.key is None:
-            keys = tuple(store.stored_keys(effect.session, effect.version))
-        else:
-            content = store.stored(effect.session, effect.key, effect.version)
-        message = w.Fetched(self._epoch, effect.number, content, keys)
-        self._tell_worker(effect.token, message)
-
-    def _give_adopt(self, effect: f.GiveAdopt) -> None:
-        message = w.Adopt(self._epoch, effect.have, self._ports.store.last_number)
-        # Not connected yet: the core asks again until the worker says Hello.
-        self._ports.wires.tell_worker(effect.token, message)
-
-    def _give_acknowledge(self, effect: f.GiveAcknowledge) -> None:
-        message = w.Acknowledge(self._epoch, effect.have, self._ports.store.last_number)
-        self._tell_worker(effect.token, message)
-
-    def _give_bye(self, effect: f.GiveBye) -> None:
-        self._ports.wires.tell_worker(effect.token, w.Bye(self._epoch))
