@@ -13,6 +13,7 @@ from types import FrameType
 
 import zmq
 
+from ..protocol.errors import JournalError
 from .core import turn
 from .core.events import DrainAsked
 from .core.fleet import World
@@ -26,6 +27,7 @@ from .shell.state_directory import StateDirectory
 from .shell.zmq_wires import ZmqWires
 
 ISOLATION = "process"
+DRAIN_NS = 500_000_000  # for resumes and ends that are under way when we are asked to stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Server:
         self._wires = ZmqWires(self.endpoint, self.directory.worker_endpoint)
         self._loop = self._new_loop()
         self._stop = ""
+        self._leave_at_ns = 0
         self._idle_since_ns = self._clock.now_ns()
         self._host = self._watch_own_host()
         self._wake_read, self._wake_write = os.pipe()
@@ -134,7 +137,7 @@ class Server:
         previous = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         handlers = [(number, signal.signal(number, self._asked)) for number in _STOPS]
         try:
-            while not self._stop:
+            while not self._over():
                 try:
                     while self._loop.beat():
                         pass
@@ -143,13 +146,27 @@ class Server:
                     print(f"tidemark supervisor: the journal failed: {error}", file=sys.stderr)
                     self._recover()
         except Fenced as error:
-            self._stop = "fenced"
+            self._stop = "fenced: a newer supervisor"
             print(f"tidemark supervisor: {error}", file=sys.stderr)
         finally:
             signal.set_wakeup_fd(previous)
             for number, handler in handlers:
                 signal.signal(number, handler)
             self._leave()
+
+    def _over(self) -> bool:
+        """Whether to leave: at once without a host, after a moment for what is under way."""
+        if not self._stop:
+            return False
+        if self._stop not in _DRAINING or self._settings.private:
+            return True
+        now_ns = self._clock.now_ns()
+        if not self._leave_at_ns:
+            self._leave_at_ns = now_ns + DRAIN_NS
+            turn.take(self._loop.fleet, DrainAsked(), 0, now_ns)
+        waits = [state.waits for state in self._loop.fleet.cells.values()]
+        quiet = not any(each.resuming or each.ending for each in waits)
+        return quiet or now_ns >= self._leave_at_ns
 
     def _poller(self) -> zmq.Poller:
         poller = zmq.Poller()
@@ -161,6 +178,8 @@ class Server:
     def _rest(self, poller: zmq.Poller) -> None:
         wait_ns = self._loop.wait_ns()
         wait_ms = 1_000 if wait_ns is None else min(1_000, -(-wait_ns // 1_000_000))
+        if self._leave_at_ns:
+            wait_ms = min(wait_ms, 20)
         ready = dict(poller.poll(wait_ms))
         if self._wake_read in ready:
             with suppress(BlockingIOError):
@@ -183,7 +202,11 @@ class Server:
     def _recover(self) -> None:
         """What is on the disk is not known any more: begin again from what is there."""
         self._store.close()
-        self._store = SqliteStore(self.directory.journal, self._settings.durability)
+        try:
+            self._store = SqliteStore(self.directory.journal, self._settings.durability)
+        except JournalError as error:
+            self._stop = f"fenced: {error}"
+            return
         self._processes.retake(self._store.epoch)
         self._loop = self._new_loop()
         self._announce()
@@ -207,13 +230,12 @@ class Server:
     # -- leaving ----------------------------------------------------------------------------------
 
     def _leave(self) -> None:
-        if self._stop != "fenced":
-            turn.take(self._loop.fleet, DrainAsked(), 0, self._clock.now_ns())
+        if not self._stop.startswith("fenced"):
             with suppress(JournalBroken, Fenced):
                 self._loop.flush()
         print(f"tidemark supervisor: ends ({self._stop})", file=sys.stderr)
         unfinished = any(s.unfinished for s in self._loop.fleet.sessions.values())
-        stays = not self._settings.private and (unfinished or self._stop == "fenced")
+        stays = not self._settings.private and (unfinished or self._stop.startswith("fenced"))
         if stays:
             self._processes.leave()
         else:
@@ -228,6 +250,7 @@ class Server:
             self.directory.release()
 
 
+_DRAINING = ("SIGTERM", "SIGINT", "SIGHUP")
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 

@@ -296,7 +296,11 @@ def terminate(state: CellState, ref: RequestRef) -> Outcome:
     cell = state.cell
     if cell.final is not None:
         return _final(state, ref)
-    output = cell.output
+    return end_by_host(state.waiting(final_for=(*state.waits.final_for, ref)), ref)
+
+
+def end_by_host(state: CellState, ref: RequestRef) -> Outcome:
+    """The decision to terminate; whom it is told is another matter."""
+    output = state.cell.output
     event = EventMark(EventKind.TERMINATED, output.events + 1, output.start, output.total)
-    state = state.waiting(final_for=(*state.waits.final_for, ref))
     return Outcome(state, records=(r.CellTerminated(event, ref),), answers=ref)

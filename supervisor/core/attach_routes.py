@@ -7,9 +7,9 @@ from dataclasses import replace
 from ...protocol.host_answers import Attached, Done, SessionLost
 from ...protocol.host_requests import Attach, SessionAsk
 from ...protocol.ids import RequestRef, is_session_name
-from ...protocol.limits import Limits
+from ...protocol.limits import TOOLS_BYTES_MAX, Limits
 from . import records as r
-from .ask_steps import terminate
+from .ask_steps import end_by_host
 from .effects import Refuse, Reply, TellHost, WatchHost
 from .endings import drop_backlog
 from .facts import Phase
@@ -135,6 +135,12 @@ def _durable(has: str, wanted: str) -> bool:
 
 
 def _collision(fleet: Fleet, ref: RequestRef, ask: SessionAsk) -> bool:
+    size = sum(len(s.description.encode()) + len(s.signature.encode()) + 64 for s in ask.tools)
+    if size > TOOLS_BYTES_MAX:
+        text = f"tools_bytes: at most {TOOLS_BYTES_MAX:,} are allowed, these have {size:,}"
+        attributes = {"limit": "tools_bytes", "value": TOOLS_BYTES_MAX, "used": size}
+        fleet.speak(Refuse(ref, "limit_exceeded", text, attributes))
+        return False
     seen: dict[str, str] = {}
     for spec in ask.tools:
         if spec.exposed in seen:
@@ -251,11 +257,8 @@ def on_close(fleet: Fleet, ref: RequestRef, now_ns: int) -> None:
     for name in list(fleet.cells):
         state = fleet.cells[name]
         if state.cell.session == attachment.session and state.cell.phase is not Phase.FINISHED:
-            before = state.cell
-            ended = fleet.settle(terminate(state, ref), now_ns)
-            final_for = tuple(each for each in ended.waits.final_for if each != ref)
-            fleet.put(fleet.cells[name].waiting(final_for=final_for), now_ns)
-            drop_backlog(fleet, before)
+            fleet.settle(end_by_host(state, ref), now_ns)
+            drop_backlog(fleet, state.cell)
     fleet.closing[ref] = attachment.session
     close_if_done(fleet, now_ns)
 

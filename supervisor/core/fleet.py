@@ -207,6 +207,13 @@ class Fleet:
         asking = state.waiting(adopting_since_ns=now_ns, adopting_at_ns=now_ns + DEAF_NS)
         self.put(asking, now_ns)
 
+    def unbind(self, connection: bytes) -> None:
+        """This connection has lost something that was said to it: it has to attach again."""
+        number = self.connections.pop(connection)
+        attachment = None if number is None else self.attachments.get(number)
+        if attachment is not None:
+            self.attachments[attachment.number] = replace(attachment, connection=None)
+
     def tools_of(self, attachment: int) -> tuple[ToolSpec, ...]:
         """The tool list of an attachment that is in memory; empty otherwise."""
         found = self.attachments.get(attachment)

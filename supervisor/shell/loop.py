@@ -16,7 +16,7 @@ from ..core.events import FleetEvent, HostAsked, HostGarbled, HostGone, TimePass
 from ..core.fleet import Fleet, World
 from ..core.records import LAZY, Entry
 from .kept_contents import KeptContents
-from .ports import Clock, JournalFull, Processes, Store, Wires
+from .ports import Clock, JournalBroken, JournalFull, Processes, Store, Wires
 from .speaker import Speaker
 
 EVENTS_MAX = 256  # in one beat: group commit saturates well below
@@ -118,6 +118,9 @@ class Loop:
             except JournalFull as error:
                 self._refuse_beat(beat, str(error), now_ns)
                 return
+            except JournalBroken as error:
+                self._refuse_all(beat, str(error))
+                raise
             self.trouble = ""
             self._lazy = []
             self.kept.put(entries)
@@ -187,10 +190,17 @@ class Loop:
             self.fleet.entries = []
             self._speak()
 
+    def _refuse_all(self, beat: Beat, why: str) -> None:
+        """What is on the disk is not known: nobody is told anything but that."""
+        self.fleet.undo()
+        refs = [ref for _, ref, _ in beat.asked if ref is not None]
+        self.fleet.speak(*(self._journal_refusal(ref, why) for ref in refs))
+        self._speak()
+
     def _journal_refusal(self, ref: RequestRef, why: str) -> Refuse:
         text = (
-            f"the journal could not be written ({why}); nothing was changed: "
-            "free space on its disk and ask again"
+            f"the journal could not be written ({why}); nothing was acknowledged: "
+            "free space on its disk, or mend it, and ask again"
         )
         return Refuse(ref, "journal", text)
 

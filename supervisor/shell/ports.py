@@ -127,8 +127,8 @@ class Wires(Protocol):
     def drain(self, most: int) -> list[FleetEvent]:
         """What has arrived, at most so many messages; never blocks."""
 
-    def tell_host(self, connection: bytes, message: ToHost) -> None:
-        """Send to a host's connection; what cannot be sent is dropped, and asked for again."""
+    def tell_host(self, connection: bytes, message: ToHost) -> bool:
+        """Send to a host's connection. False: it is gone, or does not read what it was sent."""
 
     def tell_worker(self, token: bytes, message: ToWorker) -> bool:
         """Send to a worker. False: it could not be sent (not connected, or it does not read)."""

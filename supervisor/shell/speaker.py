@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from ...protocol import codec, limits
-from ...protocol.host_answers import Answer, Answered, CallOffered, EventGiven, Refused
+from ...protocol.host_answers import Answer, Answered, CallOffered, EventGiven, Refused, ToHost
 from ...protocol.host_requests import CallRef
 from ...protocol.ids import RequestRef
 from ...protocol.packed import PackedCall, PackedEvent
@@ -58,6 +58,11 @@ class Speaker:
         found = self._fleet.attachments.get(attachment)
         return None if found is None else found.connection
 
+    def _tell(self, connection: bytes, message: ToHost) -> None:
+        if not self._ports.wires.tell_host(connection, message):
+            # It attaches again when it misses something, and then says what it holds.
+            self._fleet.unbind(connection)
+
     def answer(self, to: RequestRef, answer: Answer) -> None:
         """Send an answer, in as many parts as it needs."""
         connection = self._connection(to.attachment)
@@ -69,7 +74,7 @@ class Speaker:
         for part in range(parts):
             piece = content[part * CHUNK_BYTES : (part + 1) * CHUNK_BYTES]
             message = Answered(to.number, journal, part + 1, parts, piece)
-            self._ports.wires.tell_host(connection, message)
+            self._tell(connection, message)
 
     def _reply(self, effect: f.Reply) -> None:
         self.answer(effect.to, effect.answer)
@@ -86,7 +91,7 @@ class Speaker:
             effect.message[: limits.TEXT_BYTES_MAX // 4],
             attributes,
         )
-        self._ports.wires.tell_host(connection, message)
+        self._tell(connection, message)
 
     def _give_event(self, effect: f.GiveEvent) -> None:
         self.answer(effect.to, EventGiven(self.event(effect.cell, effect.event)))
@@ -117,12 +122,12 @@ class Speaker:
             self.answer(effect.to, answer)
 
     def _tell_connection(self, effect: f.TellConnection) -> None:
-        self._ports.wires.tell_host(effect.connection, effect.message)
+        self._tell(effect.connection, effect.message)
 
     def _tell_host(self, effect: f.TellHost) -> None:
         connection = self._connection(effect.attachment)
         if connection is not None:
-            self._ports.wires.tell_host(connection, effect.message)
+            self._tell(connection, effect.message)
 
     def _offer_call(self, effect: f.OfferCall) -> None:
         connection = self._connection(effect.attachment)
@@ -131,7 +136,7 @@ class Speaker:
         arguments = self._kept.get(effect.cell, r.ARGUMENTS, effect.number, effect.number + 1)
         ref = CallRef(effect.cell, effect.number)
         message = CallOffered(ref, effect.session, effect.tool, arguments[0], effect.attempt)
-        self._ports.wires.tell_host(connection, message)
+        self._tell(connection, message)
 
     def _watch_host(self, effect: f.WatchHost) -> None:
         self._ports.processes.watch_host(effect.attachment, effect.pid, effect.process_started_ns)

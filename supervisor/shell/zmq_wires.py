@@ -81,8 +81,8 @@ class ZmqWires:
             raise AssertionError("hosts send nothing but requests")
         return HostAsked(who, message)
 
-    def tell_host(self, connection: bytes, message: ToHost) -> None:
-        self._send(self.hosts, connection, codec.TO_HOST.encode(message))
+    def tell_host(self, connection: bytes, message: ToHost) -> bool:
+        return self._send(self.hosts, connection, codec.TO_HOST.encode(message))
 
     def tell_worker(self, token: bytes, message: ToWorker) -> bool:
         return self._send(self.workers, token, codec.TO_WORKER.encode(message))
