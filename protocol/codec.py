@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
+from importlib import import_module
 from types import NoneType, UnionType
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     Final,
@@ -32,11 +34,7 @@ from . import limits
 from .bodies import BadFrame as BadFrame
 from .bodies import unpack_bounded
 from .bodies import unpack_plain as unpack_plain
-from .host_answers import Answer, ToHost
-from .host_requests import FromHost
 from .shape import Range, Size
-from .worker_messages import FromWorker, Item, ToWorker
-from .zygote_messages import FromZygote, ToZygote
 
 MAGIC: Final = b"TM"
 PROTOCOL_VERSION: Final = 1
@@ -333,12 +331,44 @@ def unpack_body(body: bytes, annotation: Any, bytes_max: int) -> Any:
     return shape_of(annotation)(unpack_plain(body, bytes_max))
 
 
-FROM_HOST: Final[Direction[FromHost]] = Direction("host to supervisor", FromHost)
-TO_HOST: Final[Direction[ToHost]] = Direction("supervisor to host", ToHost)
-FROM_WORKER: Final[Direction[FromWorker]] = Direction("worker to supervisor", FromWorker)
-TO_WORKER: Final[Direction[ToWorker]] = Direction("supervisor to worker", ToWorker)
-FROM_ZYGOTE: Final[Direction[FromZygote]] = Direction("zygote to supervisor", FromZygote)
-TO_ZYGOTE: Final[Direction[ToZygote]] = Direction("supervisor to zygote", ToZygote)
+# Built when first used: a zygote, and so every worker, must not pay for the messages of hosts.
+_DIRECTIONS: Final = {
+    "FROM_HOST": ("host to supervisor", "host_requests", "FromHost"),
+    "TO_HOST": ("supervisor to host", "host_answers", "ToHost"),
+    "FROM_WORKER": ("worker to supervisor", "worker_messages", "FromWorker"),
+    "TO_WORKER": ("supervisor to worker", "worker_messages", "ToWorker"),
+    "FROM_ZYGOTE": ("zygote to supervisor", "zygote_messages", "FromZygote"),
+    "TO_ZYGOTE": ("supervisor to zygote", "zygote_messages", "ToZygote"),
+}
+_UNIONS: Final = {"ANSWER": ("host_answers", "Answer"), "ITEM": ("worker_messages", "Item")}
 
-ANSWER: Final = Answer
-ITEM: Final = Item
+if TYPE_CHECKING:
+    from .host_answers import Answer, ToHost
+    from .host_requests import FromHost
+    from .worker_messages import FromWorker, Item, ToWorker
+    from .zygote_messages import FromZygote, ToZygote
+
+    FROM_HOST: Final[Direction[FromHost]]
+    TO_HOST: Final[Direction[ToHost]]
+    FROM_WORKER: Final[Direction[FromWorker]]
+    TO_WORKER: Final[Direction[ToWorker]]
+    FROM_ZYGOTE: Final[Direction[FromZygote]]
+    TO_ZYGOTE: Final[Direction[ToZygote]]
+    ANSWER: Final = Answer
+    ITEM: Final = Item
+
+
+def __getattr__(name: str) -> Any:
+    if name in _DIRECTIONS:
+        title, module, union = _DIRECTIONS[name]
+        found: Any = Direction(title, _union_of(module, union))
+    elif name in _UNIONS:
+        found = _union_of(*_UNIONS[name])
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def _union_of(module: str, name: str) -> Any:
+    return getattr(import_module(f".{module}", __package__), name)

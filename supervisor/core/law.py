@@ -80,8 +80,9 @@ LEGAL: Final[dict[Phase, frozenset[Told]]] = {
     },
     Phase.PAUSED: _HOSTS | _MACHINE | _THREADS | {Told.CONFIRMED, Told.TIMER_DUE},
     Phase.CONTINUING: _HOSTS | _MACHINE | _THREADS | {Told.CONFIRMED, Told.TIMER_DUE},
-    # The past is not punished: what a worker says after the end is dropped before it comes here.
-    Phase.FINISHED: _HOSTS | {Told.WORKER_ENDED},
+    # The past is not punished: what a worker says after the end, or before the handshake of its
+    # connection, is dropped before it comes here.
+    Phase.FINISHED: _HOSTS | {Told.WORKER_ENDED, Told.NOT_FORKED},
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...protocol.ids import worker_token
+from ...protocol.limits import UNACKNOWLEDGED_BYTES_MAX, UNACKNOWLEDGED_MESSAGES_MAX
+from ...protocol.weights import item_bytes
 from ...protocol.worker_messages import Fetch, Hello, Said
 from . import events as e
 from . import records as r
@@ -15,13 +17,14 @@ from .effects import ForgetWorker, ForkWorker, GiveAcknowledge, GiveStart, GiveS
 from .endings import end_by_limit, finish, lose, stored_over
 from .facts import Cell, Phase
 from .fleet import FORKS_MAX, Fleet
-from .law import LEGAL, CellState, Hostile, Outcome, Told
+from .law import LEGAL, CellState, Hostile, Outcome, Told, legal
 from .offers import offer_calls, offer_notices, withdraw
 from .stream_steps import said
 
 RETRY_NS = 500_000_000
-ACKNOWLEDGE_BYTES = 256 * 1024
-ACKNOWLEDGE_MESSAGES = 100
+# At a quarter of the window: a worker never waits for what we could have said.
+ACKNOWLEDGE_BYTES = UNACKNOWLEDGED_BYTES_MAX // 4
+ACKNOWLEDGE_MESSAGES = UNACKNOWLEDGED_MESSAGES_MAX // 4
 
 
 # -- starting -------------------------------------------------------------------------------------
@@ -71,10 +74,12 @@ def on_not_forked(fleet: Fleet, event: e.WorkerNotForked, now_ns: int) -> None:
     """The machine could not give a worker: the cell waits, and says why."""
     fleet.forking.pop(event.token)
     state = fleet.by_token(event.token)
-    if state is not None and state.cell.phase is not Phase.FINISHED:
-        _retry_later(fleet, state, f"no worker could be started: {event.reason}", now_ns)
-    elif state is not None:
+    if state is None or not legal(state, Told.NOT_FORKED):
+        fleet.dropped += 1
+    elif state.cell.phase is Phase.FINISHED:
         _worker_gone(fleet, state, now_ns)
+    else:
+        _retry_later(fleet, state, f"no worker could be started: {event.reason}", now_ns)
     fork_some(fleet, now_ns)
 
 
@@ -101,6 +106,8 @@ def on_spoke(fleet: Fleet, event: e.WorkerSpoke, now_ns: int) -> None:
     try:
         if isinstance(message, Hello):
             _on_hello(fleet, state, message, now_ns)
+        elif not state.waits.greeted_ns:
+            fleet.dropped += 1  # before the handshake; it is said again if it matters
         elif isinstance(message, Fetch):
             _on_fetch(fleet, state, message)
         else:
@@ -228,7 +235,7 @@ def _follow_stream(fleet: Fleet, before: Cell, state: CellState, now_ns: int) ->
 
 def _acknowledge(fleet: Fleet, state: CellState, message: Said, now_ns: int) -> None:
     """Tell the worker what we have, now and then; most of it rides on other messages."""
-    size = sum(len(getattr(item, "content", "") or "") for item in message.items)
+    size = sum(item_bytes(item) for item in message.items)
     waits = state.waits
     unacked = waits.unacked + size
     enough = state.cell.have - waits.acked >= ACKNOWLEDGE_MESSAGES or unacked >= ACKNOWLEDGE_BYTES

@@ -45,7 +45,7 @@ def start_zygote(
     arguments = ["--socket", str(socket_path), "--ready-fd", str(ready_write), *extra]
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tidemark.worker", *arguments],
+            [sys.executable, "-P", "-m", "tidemark.worker", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

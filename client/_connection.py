@@ -1,0 +1,274 @@
+"""The asyncio shell around one attachment: a socket, timers, futures and the tools that run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from ..protocol import codec
+from ..protocol.errors import ProtocolError, TidemarkError
+from ..protocol.host_answers import Answer, Attached
+from ..protocol.host_requests import Ask, CallRef
+from ._core import HostCore
+from ._failures import connection_lost, nobody_answers, unexpected
+from ._happenings import (
+    AttachRefused,
+    CallToCancel,
+    CallToRun,
+    Happening,
+    NoticeCame,
+    Opened,
+    ResultUnwritten,
+    Settled,
+)
+from ._held import Outcome
+from ._running import NoticeDesk, OnNotify, ToolBench
+from ._tools import OfferedTool
+from ._wire import Wire
+
+ATTACH_SECONDS_MAX: Final = 5.0
+# A supervisor that is being replaced is back long before this.
+DOWN_SECONDS_MAX: Final = 30.0
+_REPEAT_SECONDS: Final = 2.0
+_REPEAT_SECONDS_MAX: Final = 16.0
+_RESULT_AGAIN_SECONDS: Final = 1.0
+
+A = TypeVar("A")
+
+
+class Connection:
+    """One attachment on one loop. Every method is for the loop's thread.
+
+    Args:
+        endpoint: the supervisor's.
+        core: what this shell drives; nobody else does.
+        tools: what cells may call.
+        on_notify: called with one notification after the other.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        core: HostCore,
+        tools: dict[str, OfferedTool],
+        on_notify: OnNotify | None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.core = core
+        self._loop = asyncio.get_running_loop()
+        self._bench = ToolBench(tools, self._call_ended)
+        self._notices = NoticeDesk(on_notify, self._notice_handled)
+        self._futures: dict[int, asyncio.Future[Answer]] = {}
+        self._opened: asyncio.Future[Attached] = self._loop.create_future()
+        self._repeating: asyncio.TimerHandle | None = None
+        self._repeat_seconds = _REPEAT_SECONDS
+        self._absence = _Absence(self._loop, self._give_up)
+        self._wire = Wire(endpoint, self._on_frames, self._on_up, self._on_down)
+
+    async def open(self) -> Attached:
+        """Attach.
+
+        Raises:
+            SupervisorUnavailableError: nobody answered in 5 s.
+            TidemarkError: the supervisor refuses.
+        """
+        self.core.attach()
+        self._turn()
+        done, _ = await asyncio.wait({self._opened}, timeout=ATTACH_SECONDS_MAX)
+        if not done:
+            raise nobody_answers(self.endpoint, ATTACH_SECONDS_MAX)
+        return self._opened.result()
+
+    async def close(self) -> None:
+        """Cancel the tools that run, and close the socket. Nothing is said to the supervisor."""
+        try:
+            await self._bench.close()
+        finally:
+            if self._repeating is not None:
+                self._repeating.cancel()
+            self._absence.ended()
+            self._notices.close()
+            for future in self._futures.values():
+                future.cancel()
+            self._opened.cancel()
+            self._wire.close()
+
+    def fail(self, error: TidemarkError) -> None:
+        """The supervisor is gone for good: everything that waits or is asked later gets this."""
+        self.core.end(error)
+        if not self._opened.done():
+            self._opened.set_exception(error)
+        self._turn()
+
+    # -- requests ---------------------------------------------------------------------------------
+
+    async def ask(self, kind: type[A], ask: Ask, timeout: float | None = None) -> A:
+        """Ask and wait for the answer; when that is given up the supervisor is told.
+
+        Raises:
+            TimeoutError: no answer after so many seconds.
+            TidemarkError: the refusal.
+        """
+        number = self.begin(ask)
+        try:
+            answer = await self.outcome(number, timeout)
+        except (TimeoutError, asyncio.CancelledError):
+            self.abandon(number)
+            raise
+        return expect(kind, answer)
+
+    def begin(self, ask: Ask) -> int:
+        """Send a request; `outcome` of its number waits for the answer."""
+        number = self.core.ask(ask)
+        self._futures[number] = self._loop.create_future()
+        self._absence.somebody_waits()
+        self._turn()
+        return number
+
+    async def outcome(self, number: int, timeout: float | None) -> Answer:
+        """The answer to a request that was begun; after a timeout it can be waited for again."""
+        future = self._futures[number]
+        if not future.done():
+            done, _ = await asyncio.wait({future}, timeout=timeout)
+            if not done:
+                raise TimeoutError
+        del self._futures[number]
+        return future.result()
+
+    def again(self, number: int) -> None:
+        """Send a request that was begun again, under its own number."""
+        self.core.repeat(number)
+        self._turn()
+
+    def suspend(self, number: int) -> None:
+        """Give up waiting for now; `again` and `outcome` go on with the same request."""
+        self.core.suspend(number)
+        self._turn()
+
+    def abandon(self, number: int) -> None:
+        """Give up waiting for good."""
+        self._futures.pop(number).cancel()
+        self.core.cancel(number)
+        self._turn()
+
+    def _on_frames(self, frames: list[bytes]) -> None:
+        self._repeat_seconds = _REPEAT_SECONDS
+        try:
+            self.core.receive(codec.TO_HOST.decode(frames))
+        except codec.OtherVersion as error:
+            self.fail(ProtocolError(f"the supervisor at {self.endpoint} speaks {error}"))
+        except codec.BadFrame as error:
+            self.core.fail_unanswered(ProtocolError(f"an unreadable answer: {error}"))
+        self._turn()
+
+    def _on_up(self) -> None:
+        if self._absence.ended():
+            self.core.attach()
+            self._turn()
+
+    def _on_down(self) -> None:
+        self._absence.begun()
+        if self._futures:
+            self._absence.somebody_waits()
+
+    def _give_up(self) -> None:
+        self.core.fail_unanswered(connection_lost(self.endpoint, DOWN_SECONDS_MAX))
+        self._turn()
+
+    def _turn(self) -> None:
+        """Send what the core has to say, and do what has happened, until nothing is left."""
+        turn = self.core.drain()
+        while turn.sends or turn.happened:
+            for request in turn.sends:
+                self._wire.send(codec.FROM_HOST.encode(request))
+            for happening in turn.happened:
+                self._do(happening)
+            turn = self.core.drain()
+        if self.core.waits and self._repeating is None:
+            self._repeating = self._loop.call_later(self._repeat_seconds, self._repeat)
+
+    def _do(self, happening: Happening) -> None:
+        if isinstance(happening, Settled):
+            self._settle(happening)
+        elif isinstance(happening, CallToRun):
+            self._bench.start(happening.offered)
+        elif isinstance(happening, CallToCancel):
+            self._bench.cancel(happening.call)
+        elif isinstance(happening, ResultUnwritten):
+            self._loop.call_later(_RESULT_AGAIN_SECONDS, self._result_again, happening.call)
+        elif isinstance(happening, NoticeCame):
+            self._notices.put(happening.notice)
+        elif self._opened.done():
+            return  # attached again, or refused later: what was asked is told by its own error
+        elif isinstance(happening, Opened):
+            self._opened.set_result(happening.attached)
+        elif isinstance(happening, AttachRefused):
+            self._opened.set_exception(happening.error)
+
+    def _settle(self, settled: Settled) -> None:
+        future = self._futures.get(settled.number)
+        if future is None or future.done():
+            return
+        if settled.error is None:
+            future.set_result(settled.answer)  # type: ignore[arg-type]
+        else:
+            future.set_exception(settled.error)
+            future.exception()  # whoever waits raises it; nobody waiting is no mistake
+
+    def _repeat(self) -> None:
+        self._repeating = None
+        self._repeat_seconds = min(self._repeat_seconds * 2, _REPEAT_SECONDS_MAX)
+        self.core.repeat_oldest()
+        self._turn()
+
+    def _call_ended(self, call: CallRef, attempt: int, outcome: Outcome) -> None:
+        self.core.finish(call, attempt, outcome)
+        self._turn()
+
+    def _result_again(self, call: CallRef) -> None:
+        self.core.repeat_result(call)
+        self._turn()
+
+    def _notice_handled(self, cell: str, number: int) -> None:
+        self.core.notice_received(cell, number)
+        self._turn()
+
+
+class _Absence:
+    """How long the connection has been down while somebody waits for an answer."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, give_up: Callable[[], None]) -> None:
+        self._loop, self._give_up = loop, give_up
+        self._down = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begun(self) -> None:
+        self._down = True
+
+    def ended(self) -> bool:
+        """Whether the connection was down until now."""
+        was_down, self._down = self._down, False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return was_down
+
+    def somebody_waits(self) -> None:
+        if self._down and self._timer is None:
+            self._timer = self._loop.call_later(DOWN_SECONDS_MAX, self._expired)
+
+    def _expired(self) -> None:
+        self._timer = None
+        self._give_up()
+
+
+def expect(kind: type[A], answer: Answer) -> A:
+    """The answer, of the kind that the request calls for.
+
+    Raises:
+        ProtocolError: it is of another.
+    """
+    if not isinstance(answer, kind):
+        raise unexpected(answer, kind.__name__)
+    return answer

@@ -1,0 +1,334 @@
+"""Finding a supervisor, or starting one. Blocking: the shells run it in a thread.
+
+A supervisor that is started here inherits nothing but its log, a pipe to say that it is ready, and,
+if it is a private one, a pipe whose closing tells it that its host has ended.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from ..protocol.errors import SupervisorUnavailableError, TidemarkError, from_wire
+
+FIND_SECONDS_MAX: Final = 10.0
+_START_SECONDS_MAX: Final = 20.0
+_END_SECONDS_MAX: Final = 5.0
+_LOOK_AGAIN_SECONDS: Final = 0.02
+_LOG_TAIL_BYTES: Final = 2_000
+_HELD: Final = "held"
+
+
+class Found:
+    """A supervisor that was there already; it is not ours to end."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+
+    def on_end(self, callback: Callable[[str], None]) -> None:
+        """Nothing is known of its end but what the connection tells."""
+
+    def end(self) -> None:
+        """Leave it as it is."""
+
+
+class Started:
+    """A supervisor that this process has started.
+
+    Its exit status is collected whenever it ends, so that no zombie stays.
+
+    Attributes:
+        endpoint: where it listens.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], directory: Path) -> None:
+        self.endpoint = ""
+        self.process = process
+        self.directory = directory
+        self._ended = threading.Event()
+        self._callbacks: list[Callable[[str], None]] = []
+        threading.Thread(target=self._reap, name="tidemark-reaper", daemon=True).start()
+
+    def on_end(self, callback: Callable[[str], None]) -> None:
+        """Call this, from another thread, with a sentence when the supervisor has ended."""
+        self._callbacks.append(callback)
+        if self._ended.is_set():
+            callback(self._obituary())
+
+    def end(self) -> None:
+        """Leave it running: it ends by itself when it has been idle."""
+
+    def _reap(self) -> None:
+        self.process.wait()
+        self._ended.set()
+        for callback in list(self._callbacks):
+            callback(self._obituary())
+
+    def _obituary(self) -> str:
+        status = self.process.returncode
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        tail = _log_tail(self.directory)
+        return f"the supervisor (process {self.process.pid}) {how}" + (f": {tail}" if tail else "")
+
+
+class StartedPrivate(Started):
+    """A supervisor that ends with this host: closing the pipe is the sign."""
+
+    def __init__(self, process: subprocess.Popen[bytes], directory: Path, lifeline: int) -> None:
+        self._lifeline: int | None = lifeline
+        super().__init__(process, directory)
+        atexit.register(self.end)
+
+    def cut(self) -> None:
+        """Tell it to end, without waiting."""
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+
+    def end(self) -> None:
+        """End it and remove its directory; waits 5 s, then kills it."""
+        atexit.unregister(self.end)
+        self._callbacks.clear()
+        self.cut()
+        if not self._ended.wait(_END_SECONDS_MAX):
+            self.process.kill()
+            self._ended.wait(_END_SECONDS_MAX)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def use_endpoint(endpoint: object) -> Found:
+    """The supervisor that listens there.
+
+    Raises:
+        TypeError, ValueError: not an endpoint that this release can use.
+    """
+    if not isinstance(endpoint, str):
+        raise TypeError(f"endpoint must be str, not {type(endpoint).__name__}")
+    if endpoint.startswith("tcp://"):
+        raise ValueError("tcp:// endpoints need CURVE keys, which come later; use ipc:///path")
+    if not endpoint.startswith("ipc://") or len(endpoint) <= len("ipc://"):
+        raise ValueError(f"{endpoint!r:.100} is no endpoint; expected ipc:///path")
+    return Found(endpoint)
+
+
+def start_private(durability: str | None) -> StartedPrivate:
+    """A supervisor of this host's own, with a temporary directory.
+
+    Raises:
+        SupervisorUnavailableError: it did not start.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="tidemark-"))
+    reading, lifeline = os.pipe()
+    own = ["--private", "--host-pid", str(os.getpid())]
+    try:
+        process, ready = _spawn(directory, durability or "crash", own, reading)
+    except OSError as error:
+        os.close(lifeline)
+        shutil.rmtree(directory, ignore_errors=True)
+        raise _not_started(error) from error
+    finally:
+        os.close(reading)
+    started = StartedPrivate(process, directory, lifeline)
+    try:
+        _await_ready(started, ready)
+    except BaseException:
+        started.end()
+        raise
+    return started
+
+
+def find_or_start(state: str | os.PathLike[str], durability: str | None) -> Found | Started:
+    """The supervisor of a state directory; one is started when nobody holds the directory.
+
+    Raises:
+        TidemarkError: none could be started, or the one that holds the directory does not come up.
+    """
+    directory = Path(os.path.abspath(os.fspath(state)))
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SupervisorUnavailableError(
+            f"the state directory {directory} cannot be made: {error}"
+        ) from error
+    deadline = time.monotonic() + FIND_SECONDS_MAX
+    while True:
+        found: Found | Started | None
+        if _is_held(directory):
+            found = _described(directory)
+        else:
+            found = _start_lasting(directory, durability or "power")
+        if found is not None:
+            return found
+        if time.monotonic() > deadline:
+            raise SupervisorUnavailableError(
+                f"somebody holds {directory} but says nowhere where to reach it; see "
+                f"{directory / 'supervisor.log'}"
+            )
+        time.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def find(state: str | os.PathLike[str]) -> Found | Started:
+    """The supervisor of a directory that has a journal; a new directory is not made.
+
+    Raises:
+        SupervisorUnavailableError: there is nothing to look at.
+    """
+    directory = Path(os.path.abspath(os.fspath(state)))
+    if not (directory / "journal.db").exists() and not _is_held(directory):
+        raise SupervisorUnavailableError(
+            f"{directory} is no state directory (it has no journal); start one with "
+            f"`tidemark serve --state {directory}`"
+        )
+    return find_or_start(directory, None)
+
+
+def _is_held(directory: Path) -> bool:
+    try:
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(lock)
+
+
+def _described(directory: Path) -> Found | None:
+    """What `supervisor.json` says, if the process that it names lives."""
+    try:
+        text = (directory / "supervisor.json").read_text()
+        description: Any = json.loads(text)
+        os.kill(description["pid"], 0)
+        return Found(description["endpoint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # left behind by a killed one, or about to be written
+
+
+def _start_lasting(directory: Path, durability: str) -> Started | None:
+    """A new supervisor; None when another one was faster."""
+    try:
+        process, ready = _spawn(directory, durability, [], subprocess.DEVNULL)
+    except OSError as error:
+        raise _not_started(error) from error
+    started = Started(process, directory)
+    try:
+        _await_ready(started, ready)
+    except _Held:
+        return None
+    except BaseException:
+        process.kill()  # it has said that it ends, or has said nothing for too long
+        raise
+    return started
+
+
+class _Held(SupervisorUnavailableError):
+    """Another supervisor holds the directory."""
+
+
+def _spawn(
+    directory: Path, durability: str, own: list[str], stdin: int
+) -> tuple[subprocess.Popen[bytes], int]:
+    """The new process, and the end of the pipe by which it says that it is ready."""
+    ready, saying = os.pipe()
+    # -P: what lies in this host's working directory must not be imported.
+    command = [sys.executable, "-P", "-m", "tidemark.supervisor", "--state", str(directory)]
+    command += ["--durability", durability, "--ready-fd", str(saying), *own]
+    try:
+        with open(directory / "supervisor.log", "ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=stdin,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                close_fds=True,
+                pass_fds=(saying,),
+            )
+    except BaseException:
+        os.close(ready)
+        raise
+    finally:
+        os.close(saying)
+    return process, ready
+
+
+def _await_ready(started: Started, ready: int) -> None:
+    with contextlib.closing(os.fdopen(ready, "rb", buffering=0)) as pipe:
+        line = _first_line(pipe.fileno(), time.monotonic() + _START_SECONDS_MAX)
+    try:
+        said: Any = json.loads(line)
+        if "error" not in said:
+            started.endpoint = said["endpoint"]
+            return
+        error = _refusal(str(said["error"]), str(said.get("message", "")))
+    except (ValueError, KeyError, TypeError):
+        tail = _log_tail(started.directory)
+        raise SupervisorUnavailableError(
+            f"the supervisor did not start{': ' + tail if tail else ''}"
+            f" (its log is {started.directory / 'supervisor.log'})"
+        ) from None
+    raise error
+
+
+def _refusal(code: str, message: str) -> TidemarkError:
+    if code == _HELD:
+        return _Held(message)
+    return from_wire(code, message, {})
+
+
+def _first_line(pipe: int, deadline: float) -> bytes:
+    line = b""
+    poller = select.poll()
+    poller.register(pipe, select.POLLIN)
+    while not line.endswith(b"\n"):
+        left = deadline - time.monotonic()
+        if left <= 0 or not poller.poll(left * 1_000):
+            break
+        part = os.read(pipe, 65_536)
+        if not part:
+            break
+        line += part
+    return line
+
+
+def _not_started(error: OSError) -> SupervisorUnavailableError:
+    return SupervisorUnavailableError(f"no supervisor could be started: {error}")
+
+
+def _log_tail(directory: Path) -> str:
+    try:
+        with open(directory / "supervisor.log", "rb") as log:
+            log.seek(0, os.SEEK_END)
+            log.seek(max(0, log.tell() - _LOG_TAIL_BYTES))
+            lines = log.read().decode(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""
+
+
+def process_started_ns(pid: int) -> int:
+    """When a process started, in ns since the machine's boot; 0 if that is not known."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            # The name, in parentheses, may hold anything; the third field follows the last of them.
+            ticks = int(stat.read().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return ticks * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))

@@ -1,0 +1,97 @@
+"""A thread with an asyncio loop, for hosts that block."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """Runs coroutines for blocking callers, in a daemon thread that begins with the first."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self.stopped = False
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The coroutine's result. Ctrl-C cancels it, and what is lost by that can be had again.
+
+        Raises:
+            ValueError: it has been stopped.
+            RuntimeError: called by code that runs on this very loop, which would wait for ever.
+        """
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise RuntimeError(
+                "an async tool of a blocking session cannot call the session: it runs on the "
+                "session's own loop; make the tool a plain function, or use AsyncSession"
+            )
+        if self.stopped:
+            coroutine.close()
+            raise ValueError("this session has been closed; open a new one")
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError:
+            raise ValueError("the session was closed while this call waited") from None
+        except BaseException:
+            future.cancel()  # an interrupt of this thread; a failed coroutine is done already
+            raise
+
+    def iterate(self, iterator: AsyncIterator[T]) -> Iterator[T]:
+        """The items of an async iterator, each fetched when it is asked for."""
+        try:
+            while True:
+                try:
+                    item = self.run(_next(iterator))
+                except StopAsyncIteration:
+                    return
+                yield item
+        finally:
+            close = getattr(iterator, "aclose", None)
+            if close is not None and not self.stopped:
+                self.run(close())
+
+    def stop(self) -> None:
+        """End the thread, cancelling what still runs."""
+        self.stopped = True
+        loop, thread = self._loop, self._thread
+        self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=_serve, args=(loop,), name="tidemark-session", daemon=True
+            )
+            self._loop = loop
+            self._thread.start()
+        return self._loop
+
+
+async def _next(iterator: AsyncIterator[T]) -> T:
+    return await anext(iterator)
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()

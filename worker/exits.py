@@ -1,0 +1,19 @@
+"""Exit statuses of a worker, and what they mean to whoever reads the zygote's log.
+
+A status is a hint for people: whether a cell has completed is told by the journal alone.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+EXIT_DONE: Final = 0
+EXIT_DEFECT: Final = 70
+EXIT_PROTOCOL: Final = 76
+EXIT_ORPHAN: Final = 79
+
+MEANINGS: Final[dict[int, str]] = {
+    EXIT_DEFECT: "a defect of the worker itself",
+    EXIT_PROTOCOL: "the supervisor sent what no supervisor of this version can send",
+    EXIT_ORPHAN: "the zygote was gone before the worker was confined",
+}

@@ -1,0 +1,223 @@
+"""The worker's end of the link: what the cell says, what it is told, and the thread between.
+
+The thread answers the supervisor however busy the cell is. Whoever has something to say sends it
+itself when it is due; one lock orders everything that is said and every move of the gate.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import Final, NoReturn
+
+from ..protocol import codec, limits
+from ..protocol.packed import PackedInput, Reason
+from ..protocol.worker_messages import Fetch, Finished, Item, Start
+from ..protocol.zygote_messages import Fork
+from .answers import Unbelievable, answer
+from .exits import EXIT_DEFECT, EXIT_DONE, EXIT_PROTOCOL
+from .speaker import Asked, Speaker
+from .steps import Steps
+from .wire import Bell, Wire
+
+FLUSH_AGE_MS: Final = limits.FLUSH_MS // 2  # looked at as often, so nothing waits longer than that
+SPARE_FRAMES: Final = 500  # so that a cell at its recursion limit can still end properly
+
+
+class Link:
+    """One worker's link to whichever supervisor lives.
+
+    Methods are for the cell's threads unless they say otherwise; all may block while the journal
+    is behind. `answers.py` has what the link's own thread does with each message.
+    """
+
+    def __init__(self, fork: Fork) -> None:
+        self.fork = fork
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.steps: Steps | None = None
+        self.start: Start | None = None
+        self.gate_bell = Bell()
+        self._questions = 0
+        self._wire = Wire(fork.endpoint, fork.token)
+        self.speaker = Speaker(fork, self._wire)
+        self._thread_sleeps = False
+        self._cell_sleeps = True
+        self._pending_since = 0.0
+        self._is_copy = False
+        os.register_at_fork(after_in_child=self._become_copy)
+        # Not a `threading.Thread`: that takes 0.5 ms more of every fork, and is none of the cell's.
+        _thread.start_new_thread(self._run, ())
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether this is a process that the cell forked: it has no supervisor to speak to."""
+        return self._is_copy
+
+    def wait_for_start(self) -> Start:
+        """Block until the supervisor has given the cell."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.start is not None)
+            assert self.start is not None
+            self._cell_sleeps = False
+            return self.start
+
+    # -- saying -----------------------------------------------------------------------------------
+
+    def say(self, item: Item) -> None:
+        """Put an item into the stream; sent when it is due. Blocks while the window is full.
+
+        It is durable when it has been acknowledged, which nobody here waits for. After the end of
+        the cell this never returns. In a process that the cell forked, nothing is said.
+        """
+        if self._is_copy:
+            return
+        with self.changed:
+            while self.speaker.stream.is_full and not self.speaker.stream.closed:
+                self.speaker.send_pending()
+                self.changed.wait()
+            if not self.speaker.stream.closed:
+                if not self.speaker.stream.pending:
+                    self._pending_since = time.monotonic()
+                self.speaker.stream.add(item)
+                if self.speaker.stream.is_due:
+                    self.speaker.send_pending()
+                elif self._thread_sleeps:
+                    self._thread_sleeps = False
+                    self._wire.ring()
+                return
+        self.park()
+
+    def flush(self) -> None:
+        """Send what is pending now."""
+        if self._is_copy:
+            return
+        with self.lock:
+            self.speaker.send_pending()
+
+    def fetch(self, key: str | None) -> Asked:
+        """Ask for a stored value (None: the list of keys) and block until it is here."""
+        if self._is_copy:
+            raise RuntimeError("a process that the cell forked has no stored values")
+        with self.changed:
+            self._questions += 1
+            number = self._questions
+            asked = self.speaker.asked[number] = Asked(key)
+            self.speaker.send(Fetch(self.speaker.stream.epoch, number, key))
+            self.changed.wait_for(lambda: asked.is_answered)
+            del self.speaker.asked[number]
+            return asked
+
+    def finish(
+        self, reason: Reason, error: str | None = None, value: bytes | None = None
+    ) -> NoReturn:
+        """End the cell: the last item, and nothing after it. Never returns, on any thread.
+
+        The process ends when the journal has the completion.
+        """
+        if self._is_copy:
+            os._exit(EXIT_DONE)
+        try:
+            sys.setrecursionlimit(sys.getrecursionlimit() + SPARE_FRAMES)
+            with self.lock:
+                if not self.speaker.stream.closed:
+                    taken = self.steps.taken if self.steps is not None else 0
+                    self.speaker.stream.add(Finished(reason, error, value, taken))
+                    self.speaker.send_pending()
+        except BaseException:  # noqa: BLE001 - ends the process: a completion must not be lost
+            os._exit(EXIT_DEFECT)
+        self.park()
+
+    def park(self) -> NoReturn:
+        """Block this thread for ever; the link's thread ends the process."""
+        while self.lock._is_owned():  # type: ignore[attr-defined]
+            # A finalizer or signal handler ended the cell in the middle of one of our own calls,
+            # on this thread. That call is never resumed, and its lock is needed.
+            self.lock.release()
+        never = threading.Lock()
+        never.acquire()
+        while True:
+            try:
+                never.acquire()
+            except BaseException:  # noqa: BLE001 - a signal handler of an ended cell
+                continue
+
+    # -- the gate ---------------------------------------------------------------------------------
+
+    def next_turn(self, next_timer_ns: int | None, own_work: tuple[str, ...]) -> PackedInput | None:
+        """The input that the cell takes now. None: it must wait, and that has been said."""
+        if self._is_copy:
+            os._exit(EXIT_DONE)
+        with self.lock:
+            steps = self.opened_steps()
+            taken = steps.next_input()
+            self._cell_sleeps = taken is None
+            if taken is None:
+                wait = steps.idle(next_timer_ns, own_work)
+                if not self.speaker.stream.closed:
+                    if wait is not None:
+                        self.speaker.stream.add(wait)
+                    self.speaker.send_pending()
+            return taken
+
+    def takes_own_work(self) -> bool:
+        """Whether own work may move the cell now."""
+        with self.lock:
+            return self.opened_steps().takes_own_work
+
+    def own_work_taken(self) -> None:
+        """Own work has been handed to the cell."""
+        with self.lock:
+            self._cell_sleeps = False
+            self.opened_steps().own_work_taken()
+
+    def open_gate(self) -> None:
+        """Let the cell's thread look at its inputs again."""
+        self._cell_sleeps = False
+        self.gate_bell.ring()
+
+    def opened_steps(self) -> Steps:
+        """The cell's steps; it must have been started."""
+        if self.steps is None:
+            raise Unbelievable("inputs for a cell that was not given yet")
+        return self.steps
+
+    # -- the link's own thread --------------------------------------------------------------------
+
+    def _run(self) -> None:
+        # Signals belong to the cell's main thread, which would not wake if one came here.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            while True:
+                self._wire.wait(self._beat())
+        except (codec.BadFrame, Unbelievable) as error:
+            print(f"tidemark worker {os.getpid()}: {error}", file=sys.__stderr__, flush=True)
+            os._exit(EXIT_PROTOCOL)
+        except BaseException:  # noqa: BLE001 - ends the process: nobody else would notice
+            traceback.print_exc(file=sys.__stderr__)
+            os._exit(EXIT_DEFECT)
+
+    def _beat(self) -> int | None:
+        with self.lock:
+            while (frames := self._wire.receive()) is not None:
+                answer(self, codec.TO_WORKER.decode(frames))
+            self.speaker.greet_if_due(self.steps)
+            if self.speaker.stream.pending and self._pending_age() >= FLUSH_AGE_MS:
+                self.speaker.send_pending()
+            # While the cell runs, looking now and then is cheaper than being woken for every first
+            # item of a message.
+            self._thread_sleeps = self._cell_sleeps and not self.speaker.stream.pending
+            return None if self._thread_sleeps else FLUSH_AGE_MS
+
+    def _pending_age(self) -> float:
+        return (time.monotonic() - self._pending_since) * 1_000
+
+    def _become_copy(self) -> None:
+        self._is_copy = True
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)

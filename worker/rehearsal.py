@@ -1,0 +1,76 @@
+"""What the zygote does once so that no worker has to: imports, caches, one run of everything."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import gc
+import traceback
+import types
+
+from ..protocol import codec, values
+from ..protocol.ids import NO_REQUEST, Incarnation
+from ..protocol.packed import OutputKind, Reason
+from ..protocol.worker_messages import (
+    Called,
+    Confirmed,
+    Emitted,
+    Fetch,
+    Finished,
+    Hello,
+    Paused,
+    Said,
+    Waited,
+)
+from . import traces
+
+SOURCE = """
+import asyncio
+async def part(number):
+    await asyncio.sleep(0)
+    return number
+first, second = await asyncio.gather(part(1), part(2))
+async with asyncio.TaskGroup() as group:
+    group.create_task(part(3))
+"""
+
+
+def rehearse() -> None:
+    """Warm up, then put all that lives now out of the garbage collector's sight for ever.
+
+    Leaves no loop, thread or descriptor behind.
+    """
+    _run_once()
+    digest = values.digest(values.encode({"warm": [1, 2.0, None, "x"]}))
+    items = (
+        Emitted(OutputKind.TEXT, "x", None, digest),
+        Called(1, "x", b"", digest),
+        Confirmed(1, 1, NO_REQUEST, 0),
+        Waited(0, None, ()),
+        Paused(1, 0, None, ()),
+        Finished(Reason.ENDED, None, None, 0),
+    )
+    incarnation = Incarnation(1, 1)
+    for message in (
+        Said(1, 1, (), items),
+        Hello("x", incarnation, 0, False, 0, 0, 1, "x"),
+        Fetch(1, 1, "x"),
+    ):
+        codec.FROM_WORKER.decode(codec.FROM_WORKER.encode(message))
+    gc.collect()
+    gc.freeze()
+
+
+def _run_once() -> None:
+    code = compile(SOURCE, "<rehearsal>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    module = types.ModuleType("rehearsal")
+    loop = asyncio.SelectorEventLoop()
+    try:
+        loop.run_until_complete(types.FunctionType(code, module.__dict__)())
+    finally:
+        loop.close()
+    try:
+        raise ValueError("x")
+    except ValueError as error:
+        traces.describe(error)
+        traceback.format_exc()

@@ -1,0 +1,91 @@
+"""Puts a worker's messages on the wire. Every method must be called with the link's lock held."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from ..protocol import codec
+from ..protocol.worker_messages import Fetch, FromWorker, Hello, Said
+from ..protocol.zygote_messages import Fork
+from .steps import Steps
+from .stream import Stream, Ticks
+from .wire import Wire
+
+
+def no_ticks() -> Ticks:
+    """A cell that has no clock yet."""
+    return ()
+
+
+class Asked:
+    """A stored value that the cell waits for."""
+
+    def __init__(self, key: str | None) -> None:
+        self.key = key
+        self.is_answered = False
+        self.content: bytes | None = None
+        self.keys: tuple[str, ...] = ()
+
+
+class Speaker:
+    """The stream on its way out, and what is said beside it.
+
+    Attributes:
+        stream: what the cell says.
+        asked: stored values that were asked for, by the number of the question.
+        drain_ticks: gives the clock readings that travel with the next message.
+    """
+
+    def __init__(self, fork: Fork, wire: Wire) -> None:
+        self.stream = Stream()
+        self.asked: dict[int, Asked] = {}
+        self.drain_ticks: Callable[[], Ticks] = no_ticks
+        self._fork = fork
+        self._wire = wire
+        self._must_greet = True
+
+    def send_pending(self) -> None:
+        """Send everything that is pending."""
+        ticks = self.drain_ticks()
+        while (said := self.stream.take(ticks)) is not None:
+            ticks = ()
+            self.send(said)
+
+    def send(self, message: FromWorker) -> None:
+        """Send a message, or note that the supervisor must be greeted when it is back."""
+        if not self._wire.send(codec.FROM_WORKER.encode(message)):
+            self._must_greet = True
+        if self._wire.has_news() or (self._must_greet and self._wire.is_connected()):
+            self._wire.ring()
+
+    def greet(self, epoch: int, steps: Steps | None) -> None:
+        """Say Hello (epoch 0: unasked)."""
+        version = f"{sys.implementation.name} {sys.version.split()[0]}"
+        self.send(
+            Hello(
+                cell=self._fork.cell,
+                incarnation=self._fork.incarnation,
+                epoch=epoch,
+                started=steps is not None,
+                said=self.stream.said,
+                inputs=steps.received if steps is not None else 0,
+                pid=os.getpid(),
+                python=version,
+            )
+        )
+
+    def greet_if_due(self, steps: Steps | None) -> None:
+        """Say Hello unasked if there is a connection that may be new."""
+        if self._must_greet and self._wire.is_connected():
+            self._must_greet = False
+            self.greet(0, steps)
+
+    def say_again(self, said: list[Said]) -> None:
+        """What a supervisor asked to hear again, and the questions that were not answered."""
+        for message in said:
+            self.send(message)
+        for number, asked in self.asked.items():
+            if not asked.is_answered:
+                self.send(Fetch(self.stream.epoch, number, asked.key))
