@@ -348,12 +348,12 @@ if TYPE_CHECKING:
     from .worker_messages import FromWorker, Item, ToWorker
     from .zygote_messages import FromZygote, ToZygote
 
-    FROM_HOST: Final[Direction[FromHost]]
-    TO_HOST: Final[Direction[ToHost]]
-    FROM_WORKER: Final[Direction[FromWorker]]
-    TO_WORKER: Final[Direction[ToWorker]]
-    FROM_ZYGOTE: Final[Direction[FromZygote]]
-    TO_ZYGOTE: Final[Direction[ToZygote]]
+    FROM_HOST: Direction[FromHost]
+    TO_HOST: Direction[ToHost]
+    FROM_WORKER: Direction[FromWorker]
+    TO_WORKER: Direction[ToWorker]
+    FROM_ZYGOTE: Direction[FromZygote]
+    TO_ZYGOTE: Direction[ToZygote]
     ANSWER: Final = Answer
     ITEM: Final = Item
 

@@ -72,7 +72,7 @@ class ZygoteEnd:
     """A real zygote, and the socket on which its workers call."""
 
     def __init__(self, directory: Path, *options: str, supervisor_pid: int | None = None) -> None:
-        directory.mkdir(exist_ok=True)
+        (directory / "work").mkdir(parents=True, exist_ok=True)
         self.path = str(directory / "zygote.sock")
         self.endpoint = f"ipc://{directory}/worker.sock"
         self.epoch = 1
@@ -88,6 +88,7 @@ class ZygoteEnd:
         arguments = [
             *(sys.executable, "-P", "-m", "tidemark.worker", "--socket", self.path),
             *("--supervisor-pid", str(supervisor_pid or os.getpid()), "--ready-fd", str(told)),
+            *("--work", str(directory / "work")),
             *options,
         ]
         environment = {**os.environ, "SECRET_OF_THE_HOST": "x", "PYTHONHASHSEED": "0"}
