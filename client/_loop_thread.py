@@ -35,7 +35,12 @@ class LoopThread:
         if self.stopped:
             coroutine.close()
             raise ValueError("this session has been closed; open a new one")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
+        try:
+            loop = self._started()
+        except BaseException:
+            coroutine.close()  # interrupted before it began
+            raise
+        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
         try:
             return future.result()
         except concurrent.futures.CancelledError:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+import threading
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -27,7 +28,7 @@ from ._launch import (
     start_private,
     use_endpoint,
 )
-from ._running import OnNotify, in_thread
+from ._running import OnNotify, in_joined_thread, in_thread
 
 if TYPE_CHECKING:
     from ..protocol.host_requests import CloseSession, Detach, SessionAsk
@@ -129,7 +130,7 @@ class Opening:
                 return await self._attached(supervisor)
             except BaseException as error:
                 if isinstance(supervisor, StartedPrivate):
-                    await in_thread(supervisor.end)
+                    await in_joined_thread(supervisor.end)
                 gone = isinstance(error, (ShuttingDownError, SupervisorUnavailableError))
                 if not (gone and left) or isinstance(supervisor, StartedPrivate):
                     raise
@@ -138,13 +139,16 @@ class Opening:
         raise AssertionError("the last round raises or returns")
 
     async def _launched(self) -> Found | Started:
-        launching = asyncio.ensure_future(in_thread(self._launch))
+        launching = _Launching(self._launch)
         try:
             # What the connection needs is imported while the supervisor starts.
-            await in_thread(import_module, "._connection", __package__)
-            return await asyncio.shield(launching)
-        except asyncio.CancelledError:
-            launching.add_done_callback(_end_launched)
+            launched, _ = await asyncio.gather(
+                in_joined_thread(launching.run),
+                in_thread(import_module, "._connection", __package__),
+            )
+            return launched
+        except BaseException:
+            launching.abandon()
             raise
 
     async def _attached(self, supervisor: Found | Started) -> Connection:
@@ -189,7 +193,35 @@ class Opening:
                 await connection.close()
             finally:
                 if isinstance(supervisor, StartedPrivate):
-                    await in_thread(supervisor.end)
+                    await in_joined_thread(supervisor.end)
+
+
+class _Launching:
+    """A launch that may be given up while its thread is at work: then its supervisor is ended."""
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        self._lock = threading.Lock()
+        self._abandoned = False
+        self._launched: Found | Started | None = None
+
+    def run(self) -> Found | Started:
+        """For the thread; blocks until the supervisor is there."""
+        launched = self._launch()
+        with self._lock:
+            self._launched = launched
+            abandoned = self._abandoned
+        if abandoned:
+            launched.end()
+        return launched
+
+    def abandon(self) -> None:
+        """Nobody will use what comes of it. Does not block."""
+        with self._lock:
+            self._abandoned = True
+            launched = self._launched
+        if launched is not None:
+            threading.Thread(target=launched.end, name="tidemark-abandoned").start()
 
 
 async def _say_goodbye(connection: Connection, ask: CloseSession | Detach) -> None:
@@ -210,11 +242,6 @@ async def _say_goodbye(connection: Connection, ask: CloseSession | Detach) -> No
         ) from None
     except SessionTakenError:
         return
-
-
-def _end_launched(launching: asyncio.Future[Found | Started]) -> None:
-    if not launching.cancelled() and launching.exception() is None:
-        launching.result().end()
 
 
 def _tell_end(loop: asyncio.AbstractEventLoop, connection: Connection, why: str) -> None:

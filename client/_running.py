@@ -12,6 +12,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Any, Final, TypeVar
 
 from ..protocol import ids, values
@@ -49,6 +50,22 @@ async def in_thread(function: Callable[..., T], /, *args: Any, **kwargs: Any) ->
 
     When this is cancelled the thread is left to itself, and what it returns is dropped.
     """
+    return await _in_thread(_AtExit.ABANDON, function, args, kwargs)
+
+
+async def in_joined_thread(function: Callable[..., T], /, *args: Any) -> T:
+    """As `in_thread`, but the interpreter waits for the thread before it exits."""
+    return await _in_thread(_AtExit.JOIN, function, args, {})
+
+
+class _AtExit(Enum):
+    ABANDON = "abandon"
+    JOIN = "join"
+
+
+async def _in_thread(
+    at_exit: _AtExit, function: Callable[..., T], args: Any, kwargs: dict[str, Any]
+) -> T:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
     context = contextvars.copy_context()
@@ -73,7 +90,8 @@ async def in_thread(function: Callable[..., T], /, *args: Any, **kwargs: Any) ->
             loop.call_soon_threadsafe(settle, result, raised)
 
     name = getattr(function, "__name__", "function")
-    threading.Thread(target=work, name=f"tidemark-{name}", daemon=True).start()
+    daemon = at_exit is _AtExit.ABANDON
+    threading.Thread(target=work, name=f"tidemark-{name}", daemon=daemon).start()
     return await future
 
 

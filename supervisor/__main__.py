@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def _say(ready_fd: int, facts: dict[str, Any]) -> None:
     """One line of JSON to whoever started us, or to standard output."""
     line = json.dumps(facts) + "\n"
     if ready_fd >= 0:
-        os.write(ready_fd, line.encode())
+        with suppress(BrokenPipeError):  # whoever started us has ended; serving notices that
+            os.write(ready_fd, line.encode())
         os.close(ready_fd)
     else:
         print(line, end="", flush=True)

@@ -123,8 +123,26 @@ class CellLoop(asyncio.SelectorEventLoop):
         self._timers.add(handle)
         return handle
 
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        """As asyncio's; a tool call may be given too, which is a future and not a coroutine."""
+        return super().create_task(_awaited(coro) if futures.isfuture(coro) else coro, **options)
+
     def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
         self._timers.cancelled()
+
+    # -- tasks ------------------------------------------------------------------------------------
+
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        """A task of a coroutine, or of a tool call, which runs already and is a future.
+
+        `asyncio.create_task(tools.NAME())` is what everybody writes.
+        """
+        if not asyncio.isfuture(coro):
+            return super().create_task(coro, **options)
+        task = super().create_task(_awaited(coro), **options)
+        # A task that is cancelled before it has run never comes to await the call.
+        task.add_done_callback(lambda done: done.cancelled() and coro.cancel())
+        return task
 
     # -- own work ---------------------------------------------------------------------------------
 
@@ -240,3 +258,11 @@ class CellLoop(asyncio.SelectorEventLoop):
         finally:
             self._is_waiting = False
         self._link.gate_bell.silence()
+
+
+async def _awaited(future: asyncio.Future[Any]) -> Any:
+    return await future
+
+
+async def _awaited(call: futures.Future[Any]) -> Any:
+    return await call

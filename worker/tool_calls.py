@@ -15,6 +15,9 @@ from .link import Link
 from .own_work import OwnWork
 from .plain import bounded, end_by_limit
 
+# In a cell it is one of the names that are just there, and its tracebacks say so.
+ToolError.__module__ = "builtins"
+
 
 class ToolInfo(NamedTuple):
     """One entry of `ALL_TOOLS`."""
@@ -137,10 +140,10 @@ class ToolFunction:
         shown = f"{spec.exposed}{spec.signature}"
         if spec.kind is ToolKind.FREEFORM:
             if len(positional) != 1 or named or not isinstance(positional[0], str):
-                raise TypeError(f"tool {spec.name!r} takes exactly one string: {shown}")
+                raise ToolError(f"takes exactly one string: {shown}", tool=spec.name)
             return self._calls.call(spec.name, positional[0], "argument")
         if positional:
-            raise TypeError(f"tool {spec.name!r} takes named arguments only: {shown}")
+            raise ToolError(f"takes named arguments only: {shown}", tool=spec.name)
         return self._calls.call(spec.name, named, "arguments")
 
     def __repr__(self) -> str:

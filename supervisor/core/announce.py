@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...protocol.host_answers import AlreadyGiven, CallWithdrawn, ResumedGiven
+from ...protocol.host_answers import AlreadyGiven, CallWithdrawn, EventGiven, ResumedGiven
 from ...protocol.host_requests import CallRef
 from ...protocol.limits import CANCEL_GRACE_MS
-from ...protocol.packed import EventKind, Reason
+from ...protocol.packed import EventKind, PackedEvent, Reason
 from . import records as r
 from .effects import Effect, GiveBye, GiveEvent, GiveInputs, KillWorker, Refuse, Reply, TellHost
 from .facts import CallState, Phase
@@ -37,6 +37,24 @@ def _frontier(before: CellState, record: r.FrontierReached, after: CellState, no
 
 def _yielded(before: CellState, record: r.YieldMade, after: CellState, now_ns: int) -> Said:
     return _to_observer(after, record.event)
+
+
+def _said(before: CellState, record: r.WorkerSaid, after: CellState, now_ns: int) -> Said:
+    """A yield without output answers who waits, too; it makes no event and so no other record."""
+    observer = after.waits.observer
+    if observer is None or after.cell.pausable:
+        return after, ()
+    total = before.cell.output.total
+    for step in record.steps:
+        if isinstance(step, r.YieldWished):
+            break
+        total += isinstance(step, r.Put)
+    else:
+        return after, ()
+    if total > before.cell.output.start:
+        return after, ()  # YieldMade follows
+    nothing = PackedEvent(EventKind.YIELDED, before.cell.output.events, ())
+    return after.waiting(observer=None), (Reply(observer.ref, EventGiven(nothing)),)
 
 
 def _to_observer(state: CellState, event: Any) -> Said:
@@ -120,7 +138,7 @@ def end_if_done(state: CellState, now_ns: int) -> Said:
     ending = state.waits.ending
     if ending is None:
         return state, ()
-    calls = bool(state.cell.calls) and now_ns < ending.calls_until_ns
+    calls = bool(state.cell.calls) and now_ns < ending.calls_until_ns  # 0: they had their time
     if calls or (ending.worker_lives and now_ns < ending.worker_until_ns):
         return state, ()
     return _tell_end(state)
@@ -158,6 +176,7 @@ def _unresumed(state: CellState, resuming: Resuming) -> list[Effect]:
 
 
 _ANNOUNCE: dict[type, Callable[[CellState, Any, CellState, int], Said]] = {
+    r.WorkerSaid: _said,
     r.FrontierReached: _frontier,
     r.YieldMade: _yielded,
     r.GenerationConsumed: _consumed,

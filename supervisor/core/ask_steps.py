@@ -98,18 +98,27 @@ def observe(
         return _yield_now(_watched(state, ref, by, None, now_ns), mark)
     if yield_after_ns == 0:
         return _yield_now(_watched(state, ref, by, None, now_ns), cell.output.total)
-    waiting = _watched(state, ref, by, yield_after_ns, now_ns)
-    return Outcome(waiting, records=() if cell.output.observed else (r.FirstObserved(),))
+    return Outcome(_watched(state, ref, by, yield_after_ns, now_ns))
+
+
+def first_observed(state: CellState) -> Outcome:
+    """Somebody has observed, whatever was handed over: from now on no yield is remembered."""
+    output = state.cell.output
+    if output.observed or state.cell.final is not None:
+        return Outcome(state)
+    return Outcome(state, records=(r.FirstObserved(),))
 
 
 def _watched(
     state: CellState, ref: RequestRef, by: str, yield_after_ns: int | None, now_ns: int
 ) -> CellState:
-    deadline = None
-    if yield_after_ns is not None and state.phase is not Phase.STARTING:
-        deadline = now_ns + yield_after_ns
     old = state.waits.observer
     since = old.since_ns if old is not None and old.ref == ref else now_ns
+    deadline = None
+    if yield_after_ns is not None and state.phase is not Phase.STARTING:
+        deadline = since + yield_after_ns
+        if old is not None and old.ref == ref and old.deadline_ns is not None:
+            deadline = old.deadline_ns
     return state.waiting(observer=Observer(ref, since, by, yield_after_ns, deadline))
 
 
@@ -199,6 +208,8 @@ def _resume(
     resuming = state.waits.resuming
     if resuming is None:
         return _begin(state, ref, now_ns, then)
+    if resuming.ref == ref and then is not None and resuming.then_observe is None:
+        return Outcome(state.waiting(resuming=replace(resuming, then_observe=then)))
     if resuming.ref == ref or any(follower == ref for follower, _ in resuming.followers):
         return Outcome(state)  # a repeat takes its own place
     followers = (*resuming.followers, (ref, generation))

@@ -14,8 +14,8 @@ from .effects import Refuse, Reply, TellHost, WatchHost
 from .endings import drop_backlog
 from .facts import Phase
 from .fleet import Fleet, Remembered
-from .hosts import Attachment, Session, attached, held_by, opened
-from .offers import forget_offers, holder_of, offer_again, offer_calls, offer_notices, orphan_calls
+from .hosts import CLOSED, DETACHED, Attachment, Session, attached, ended, held_by, opened
+from .offers import holder_of, offer_again, offer_all, offer_calls, orphan_calls
 
 LEVELS = ("process", "restricted", "sealed")
 DURABILITIES = ("crash", "power")
@@ -34,7 +34,7 @@ def on_attach(
     """
     known = _known(fleet, ask)
     if known is not None:
-        return _reattach(fleet, connection, number, ask, known)
+        return _reattach(fleet, connection, number, ask, known, now_ns)
     # Until there is an attachment the answer goes to the connection, by a number of its own.
     ref = RequestRef(-fleet.next_number("unattached"), number)
     fleet.attachments[ref.attachment] = _visitor(ask, ref.attachment, connection)
@@ -76,13 +76,18 @@ def _known(fleet: Fleet, ask: Attach) -> Attachment | None:
     """The attachment that this token has made before: a repeat, or a reconnect."""
     found = fleet.by_host_token.get(ask.token)
     attachment = None if found is None else fleet.attachments.get(found)
-    if attachment is None or attachment.ended:
+    if attachment is None or (attachment.ended and not attachment.left):
         return None
     return attachment if ask.attachment in (0, attachment.number) else None
 
 
 def _reattach(
-    fleet: Fleet, connection: bytes, number: int, ask: Attach, attachment: Attachment
+    fleet: Fleet,
+    connection: bytes,
+    number: int,
+    ask: Attach,
+    attachment: Attachment,
+    now_ns: int,
 ) -> RequestRef:
     bind(fleet, attachment, connection)
     ref = RequestRef(attachment.number, number)
@@ -93,6 +98,8 @@ def _reattach(
     if attachment.session:
         held = frozenset(ask.holding)
         offer_again(fleet, fleet.attachments[attachment.number], held)
+        if fleet.sessions[attachment.session].holder == attachment.number:
+            offer_all(fleet, attachment.session, now_ns)
     return ref
 
 
@@ -191,8 +198,7 @@ def _attach(fleet: Fleet, connection: bytes, number: int, ask: Attach, now_ns: i
     fleet.answers[ref] = Remembered("attach")
     if name:
         fleet.sessions[name] = held_by(fleet.sessions[name], attachment_number)
-        forget_offers(fleet, name)
-        _offer_all(fleet, name, now_ns)
+        offer_all(fleet, name, now_ns)
     fleet.speak(
         Reply(ref, _greeting(fleet, fleet.attachments[attachment_number], existed)),
         WatchHost(attachment_number, ask.pid, ask.process_started_ns),
@@ -220,12 +226,6 @@ def _take_over(fleet: Fleet, holder: Attachment, now_ns: int) -> None:
     fleet.sessions[holder.session] = held_by(fleet.sessions[holder.session], 0)
 
 
-def _offer_all(fleet: Fleet, name: str, now_ns: int) -> None:
-    offer_calls(fleet, name, now_ns)
-    for cell in [cell for cell in fleet.notices if fleet.cells[cell].cell.session == name]:
-        offer_notices(fleet, cell, now_ns)
-
-
 def _greeting(fleet: Fleet, attachment: Attachment, existed: bool) -> Attached:  # noqa: FBT001 - a field
     session: Session | None = fleet.sessions.get(attachment.session)
     world = fleet.world
@@ -248,7 +248,7 @@ def _greeting(fleet: Fleet, attachment: Attachment, existed: bool) -> Attached: 
 def on_detach(fleet: Fleet, ref: RequestRef, now_ns: int) -> None:
     """The host leaves; its cells go on."""
     fleet.speak(Reply(ref, Done()))
-    end_attachment(fleet, ref.attachment, "it detached", now_ns)
+    end_attachment(fleet, ref.attachment, DETACHED, now_ns)
 
 
 def on_close(fleet: Fleet, ref: RequestRef, now_ns: int) -> None:
@@ -275,7 +275,7 @@ def close_if_done(fleet: Fleet, now_ns: int) -> None:
         if not busy:
             fleet.closing.pop(ref)
             fleet.speak(Reply(ref, Done()))
-            end_attachment(fleet, ref.attachment, "it closed its session", now_ns)
+            end_attachment(fleet, ref.attachment, CLOSED, now_ns)
 
 
 def end_attachment(fleet: Fleet, number: int, why: str, now_ns: int) -> None:
@@ -284,7 +284,7 @@ def end_attachment(fleet: Fleet, number: int, why: str, now_ns: int) -> None:
     if attachment is None or attachment.ended:
         return
     fleet.append(r.session_scope(attachment.session), r.AttachmentEnded(number, why))
-    fleet.attachments[number] = replace(attachment, ended=True)
+    fleet.attachments[number] = ended(attachment, why)
     for name in list(fleet.cells):
         detach_observer(fleet, name, number, None, now_ns)
     for ref in [ref for ref in fleet.watches if ref.attachment == number]:
@@ -293,6 +293,8 @@ def end_attachment(fleet: Fleet, number: int, why: str, now_ns: int) -> None:
     if session is not None and session.holder == number:
         fleet.sessions[session.name] = held_by(session, 0)
     orphan_calls(fleet, attachment, now_ns)
+    if session is not None:
+        offer_calls(fleet, session.name, now_ns)  # where another host holds it by now
     for ref in [ref for ref in (*fleet.answers, *fleet.places) if ref.attachment == number]:
         fleet.forget_request(ref)
 

@@ -47,7 +47,7 @@ def deadline_of(state: CellState) -> int | None:
     if waits.resuming is not None and state.phase is Phase.CONTINUING:
         moments.append(waits.resuming.repeat_at_ns)
     if waits.ending is not None:
-        if state.cell.calls:
+        if state.cell.calls and waits.ending.calls_until_ns:
             moments.append(waits.ending.calls_until_ns)
         if waits.ending.worker_lives:
             moments.append(waits.ending.worker_until_ns)
@@ -84,8 +84,8 @@ def _due_end(state: CellState, now_ns: int) -> Outcome | None:
         told, effects = end_if_done(state, now_ns)
         if told is not state:
             return Outcome(told, effects=effects)
-        if state.cell.calls and waits.ending.calls_until_ns <= now_ns:
-            late = replace(waits.ending, calls_until_ns=waits.ending.worker_until_ns)
+        if state.cell.calls and 0 < waits.ending.calls_until_ns <= now_ns:
+            late = replace(waits.ending, calls_until_ns=0)
             return Outcome(state.waiting(ending=late))
     return None
 

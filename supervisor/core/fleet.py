@@ -153,12 +153,15 @@ class Fleet:
 
     def _note(self, cell: Cell, record: r.CellRecord) -> None:
         if isinstance(record, r.GenerationConsumed):
-            kind = f"consumed {record.generation}"
-            self.answers[record.request] = Remembered(kind, cell.id)
+            # The request is what the worker repeats of it: it replaces nobody else's answer.
+            if record.request not in self.answers:
+                kind = f"consumed {record.generation}"
+                self.answers[record.request] = Remembered(kind, cell.id)
         elif isinstance(record, _EVENTS):
+            yielded = isinstance(record, r.YieldMade)  # that is its own cell's affair
             for watch in list(self.watches.values()):
                 if watch.ask.cell == cell.id or (
-                    not watch.ask.cell and watch.session == cell.session
+                    not watch.ask.cell and not yielded and watch.session == cell.session
                 ):
                     self.watches.pop(watch.ref)
                     self.speak(Read(watch.ref, watch.ask, watch.session))
@@ -231,7 +234,9 @@ class Fleet:
             name = next(iter(self._finished))
             del self._finished[name]
             state = self.cells.get(name)
-            if state is not None and state.waits.ending is None and not state.cell.calls:
+            if state is None or state.cell.phase is not Phase.FINISHED:
+                continue  # its end was undone
+            if state.waits.ending is None and not state.cell.calls:
                 self.cells.pop(name)
                 self.tokens.pop(state.token)
                 self.notices.pop(name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...protocol import host_requests as h
 from ...protocol import limits
-from ...protocol.host_answers import CellMade, Refused, ResumedGiven, Unattached
+from ...protocol.host_answers import CellMade, Done, Refused, ResumedGiven, Unattached
 from ...protocol.ids import RequestRef
 from . import ask_steps as steps
 from . import events as e
@@ -36,12 +36,17 @@ def on_asked(fleet: Fleet, event: e.HostAsked, journal: int, now_ns: int) -> Req
         return on_attach(fleet, connection, request.number, ask, journal, now_ns)
     attachment = fleet.attachments.get(request.attachment)
     bound = fleet.connections.get(connection)
+    if attachment is not None and attachment.left and bound == request.attachment:
+        return _after_leaving(fleet, h.ref(request), ask)
     if attachment is None or attachment.ended or bound != request.attachment:
         unknown = Unattached(request.number, fleet.world.epoch)
         fleet.speak(TellConnection(connection, unknown))
         return None
     ref = h.ref(request)
-    _note_answers(fleet, attachment, request)
+    if request.number < attachment.answered:
+        fleet.dropped += 1  # its host has had the answer, and what was kept for repeats is gone
+        return None
+    _note_answers(fleet, attachment, request, now_ns)
     for known in request.acknowledged:
         _acknowledge(fleet, known.cell, known.number, now_ns)
     if _taken(fleet, attachment) and not isinstance(ask, _AFTER_TAKEN):
@@ -59,23 +64,37 @@ def on_garbled(fleet: Fleet, event: e.HostGarbled) -> None:
     fleet.speak(TellConnection(event.connection, refusal))
 
 
+def _after_leaving(fleet: Fleet, ref: RequestRef, ask: h.Ask) -> RequestRef:
+    """A host that has left can hear so again, and do nothing more."""
+    if isinstance(ask, (h.Detach, h.CloseSession)):
+        fleet.speak(Reply(ref, Done()))
+    else:
+        text = "this host has left its session; open it again to go on"
+        fleet.speak(Refuse(ref, "session_taken", text))
+    return ref
+
+
 def _taken(fleet: Fleet, attachment: Attachment) -> bool:
     session = fleet.sessions.get(attachment.session)
     return session is not None and session.holder != attachment.number
 
 
-def _note_answers(fleet: Fleet, attachment: Attachment, request: h.Request) -> None:
+def _note_answers(fleet: Fleet, attachment: Attachment, request: h.Request, now_ns: int) -> None:
     """The host has its answers to everything below `answered`: forget what is kept for repeats."""
     if request.answered <= attachment.answered:
         return
     gone = range(attachment.answered, request.answered)
     if len(gone) <= limits.REQUESTS_IN_FLIGHT_MAX:
-        for number in gone:
-            fleet.forget_request(RequestRef(attachment.number, number))
+        refs = [RequestRef(attachment.number, number) for number in gone]
     else:
-        for ref in [*fleet.answers, *fleet.places]:
-            if ref.attachment == attachment.number and ref.number < request.answered:
-                fleet.forget_request(ref)
+        known = [*fleet.answers, *fleet.places]
+        refs = [ref for ref in known if ref.attachment == attachment.number and ref.number in gone]
+    for ref in refs:
+        name = fleet.places.get(ref)
+        if name is not None and name in fleet.cells:
+            # Nobody waits for this answer any more, even if the Cancel was lost.
+            detach_observer(fleet, name, ref.attachment, ref.number, now_ns)
+        fleet.forget_request(ref)
     fleet.attachments[attachment.number] = replace(
         fleet.attachments[attachment.number], answered=request.answered
     )
@@ -94,16 +113,18 @@ def _create(
     fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.CreateCell, now_ns: int
 ) -> None:
     known = fleet.answers.get(ref)
-    if known is not None:
+    if known is not None and known.kind == "create":
         fleet.speak(Reply(ref, CellMade(known.cell, ask.kind, ask.name)))
         return
     source = _source(fleet, ref, ask)
-    if source is None or not _may_create(fleet, attachment, ref, ask):
+    if source is None:
         return
     digest = fleet.world.packers.digest(ask)
     owner = fleet.keys.get((attachment.session, ask.key)) if ask.key else None
     if owner is not None and owner[0]:
         _same_key(fleet, ref, ask, owner, digest)
+        return
+    if not _may_create(fleet, attachment, ref):
         return
     session = fleet.sessions[attachment.session]
     cell, created_us = fleet.next_cell_id(now_ns)
@@ -149,7 +170,7 @@ def _over(fleet: Fleet, ref: RequestRef, name: str, limit: int, used: int) -> No
     fleet.speak(Refuse(ref, "limit_exceeded", text, attributes))
 
 
-def _may_create(fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.CreateCell) -> bool:
+def _may_create(fleet: Fleet, attachment: Attachment, ref: RequestRef) -> bool:
     session = fleet.sessions.get(attachment.session)
     if fleet.draining:
         text = "the supervisor is shutting down and creates nothing new; ask its successor"
@@ -197,6 +218,8 @@ def _observe(
         by = str(attachment)
         step = steps.observe(state, ref, ask.after, ask.yield_after_ns, by, now_ns)
         fleet.settle(step, now_ns)
+        if not any(isinstance(effect, Refuse) for effect in step.effects):
+            fleet.settle(steps.first_observed(fleet.cells[ask.cell]), now_ns)
 
 
 def _wait(
@@ -212,6 +235,10 @@ def _detached(
 ) -> CellState | None:
     state = find_cell(fleet, ref, ask.cell)
     if state is None or not ask.take_over:
+        return state
+    if state.cell.pausable != isinstance(ask, h.WaitToPending):
+        return state  # it will be refused, and a refusal changes nothing
+    if (getattr(ask, "after", None) or 0) > state.cell.output.events:
         return state
     return fleet.settle(steps.displace(state, ref, str(attachment)), now_ns)
 
@@ -233,6 +260,8 @@ def _step(fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.Step, no
     if state is None:
         return
     if _repeat_of_consumed(fleet, ref, ask.cell, ask.generation):
+        # A crash has lost its place, and somebody else may have taken it meanwhile.
+        state = fleet.settle(steps.displace(state, ref, str(attachment)), now_ns)
         observer = Observer(ref, now_ns, str(attachment), None, None)
         fleet.settle(steps.after_step(state, observer), now_ns)
         return
@@ -309,7 +338,8 @@ def _read(fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: Any, now_n
     cell = getattr(ask, "cell", "")
     if cell and find_cell(fleet, ref, cell) is None:
         return
-    fleet.speak(Read(ref, ask, attachment.session))
+    session = ask.session if isinstance(ask, h.AskEvents) else ""
+    fleet.speak(Read(ref, ask, session or attachment.session))
 
 
 _ASKS: dict[type, Callable[[Fleet, Attachment, RequestRef, Any, int], None]] = {

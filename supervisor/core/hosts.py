@@ -8,6 +8,9 @@ from ...protocol.limits import Limits
 from ...protocol.packed import ToolSpec
 from . import records as r
 
+DETACHED = "it detached"
+CLOSED = "it closed its session"
+
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
@@ -16,6 +19,7 @@ class Attachment:
     Attributes:
         underway: calls and notifications that it has been offered and has not finished.
         answered: it has the answers to all its requests below this number.
+        left: it has ended by its own will; it may come back to hear that once more.
     """
 
     number: int
@@ -28,6 +32,7 @@ class Attachment:
     tools: tuple[ToolSpec, ...]
     limits: Limits
     ended: bool = False
+    left: bool = False
     connection: bytes | None = None
     underway: int = 0
     answered: int = 0
@@ -70,6 +75,11 @@ def attached(record: r.AttachmentOpened) -> Attachment:
         tools=record.tools,
         limits=record.limits,
     )
+
+
+def ended(attachment: Attachment, why: str) -> Attachment:
+    """The attachment when that life is over."""
+    return replace(attachment, ended=True, left=why in (DETACHED, CLOSED))
 
 
 def opened(record: r.SessionOpened, at_ns: int) -> Session:

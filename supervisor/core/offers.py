@@ -59,7 +59,7 @@ def _dispatch(
         for number in offered:
             fleet.speak(_offer(state, state.cell.calls[number]))
     for number in numbers:
-        if number not in offered:
+        if number not in offered and number in state.cell.calls:
             tool = state.cell.calls[number].tool
             text = f"the tool {tool!r} is not offered by the host that holds the session now"
             state = _input(fleet, state, number, InputKind.ERROR, b"", text, now_ns)
@@ -72,15 +72,27 @@ def _offer(state: CellState, call: Call) -> OfferCall:
 
 def offer_again(fleet: Fleet, attachment: Attachment, holding: frozenset[CallRef]) -> None:
     """After a reconnect: what the attachment was sent and does not hold."""
+    underway = 0
     for state in list(fleet.cells.values()):
         for call in state.cell.calls.values():
             if call.attachment != attachment.number:
                 continue
             ref = CallRef(state.cell.id, call.number)
+            underway += call.state in (CallState.DISPATCHED, CallState.WITHDRAWN)
             if call.state is CallState.DISPATCHED and ref not in holding:
                 fleet.speak(_offer(state, call))
             elif call.state is CallState.WITHDRAWN:
                 fleet.speak(TellHost(attachment.number, CallWithdrawn(ref)))
+    # Notifications are offered anew and counted then.
+    fleet.attachments[attachment.number] = replace(attachment, underway=underway)
+
+
+def offer_all(fleet: Fleet, session: str, now_ns: int) -> None:
+    """Everything that waits for the session's holder, from the last that it has acknowledged."""
+    offer_calls(fleet, session, now_ns)
+    for name in [name for name in fleet.notices if fleet.cells[name].cell.session == session]:
+        fleet.notices[name] = 0
+        offer_notices(fleet, name, now_ns)
 
 
 def _underway(fleet: Fleet, attachment: int, change: int) -> None:
@@ -148,7 +160,7 @@ def _room_again(fleet: Fleet, attachment: int, now_ns: int) -> None:
         return
     if len(fleet.backlog(found.session)):
         offer_calls(fleet, found.session, now_ns)
-    for cell in [name for name in fleet.notices if fleet.notices.get(name)]:
+    for cell in [n for n in fleet.notices if fleet.cells[n].cell.session == found.session]:
         if fleet.attachments[attachment].underway >= UNDERWAY_MAX:
             return
         offer_notices(fleet, cell, now_ns)
@@ -226,11 +238,19 @@ def return_call(fleet: Fleet, state: CellState, number: int, now_ns: int) -> Non
     fleet.backlog(state.cell.session)[(state.cell.id, number)] = None
 
 
+def _runs_again(call: Call) -> bool:
+    again = {CallState.WAITING: 1, CallState.DISPATCHED: 2}.get(call.state)
+    return again is not None and call.attempt >= again
+
+
 def on_run_again(
     fleet: Fleet, state: CellState, ref: RequestRef, ask: RunAgain, now_ns: int
 ) -> None:
     """Somebody decides that a call of unknown outcome is to be run again."""
     call = state.cell.calls.get(ask.call.number)
+    if call is not None and _runs_again(call):
+        fleet.speak(Reply(ref, Done()))  # a repeat
+        return
     if call is None or call.state is not CallState.UNKNOWN:
         text = f"{tool_id(ask.call.number)} has no unknown outcome, so it cannot be run again"
         fleet.speak(Refuse(ref, "protocol", text))
@@ -274,9 +294,3 @@ def on_notice_received(
         _room_again(fleet, ref.attachment, now_ns)
     if not fleet.cells[state.cell.id].cell.notices:
         fleet.notices.pop(state.cell.id)
-
-
-def forget_offers(fleet: Fleet, session: str) -> None:
-    """The holder has changed: notifications are offered again from the last delivered one."""
-    for name in [name for name in fleet.notices if fleet.cells[name].cell.session == session]:
-        fleet.notices[name] = 0

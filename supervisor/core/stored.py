@@ -21,7 +21,8 @@ def on_stored_set(
     if session is None:
         fleet.speak(Refuse(ref, "protocol", "stored values belong to a session; open one"))
         return
-    if fleet.answers.get(ref) is not None:
+    known = fleet.answers.get(ref)
+    if known is not None and known.kind == "stored":
         fleet.speak(Reply(ref, Done()))
         return
     size = None if ask.content is None else len(ask.key.encode()) + len(ask.content)

@@ -216,13 +216,15 @@ def _confirmed(reading: _Reading, item: Confirmed, state: CellState) -> None:
     cell = state.cell
     if not cell.pausable:
         raise Hostile("a continuing cell has nothing to confirm")
-    if item.generation <= cell.consumed:
+    left = cell.consumed if reading.consumed is None else reading.consumed.generation
+    if item.generation <= left:
         return  # a repeated Continue was confirmed again
     if reading.phase not in (Phase.CONTINUING, Phase.PAUSED) or item.generation != cell.generation:
         raise Hostile(f"it confirms generation {item.generation}, which it was not asked to leave")
     resuming = state.waits.resuming
     if resuming is not None and not reading.adopted:
-        if (item.upto, item.request) != (resuming.upto, resuming.ref):
+        sent = (resuming.upto, resuming.ref, resuming.acknowledged)
+        if (item.upto, item.request, item.acknowledged) != sent:
             raise Hostile("it confirms another Continue than it was sent")
     elif not reading.adopted:
         raise Hostile("it confirms a Continue that nobody sent")
@@ -286,6 +288,8 @@ def _frontier(reading: _Reading, item: Paused, number: int, start: int) -> Event
         for step in reading.steps
         if isinstance(step, r.CallMade) and step.number not in dropped
     ]
+    if len(marks) > limits.CALLS_OPEN_MAX:
+        raise Hostile(f"a frontier with {len(marks):,} calls")
     return EventMark(
         kind=EventKind.PENDING,
         number=number,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from ...protocol import host_requests as h
@@ -13,14 +13,14 @@ from . import events as e
 from . import records as r
 from .apply import apply, created
 from .attach_routes import close_if_done, end_attachment
-from .deadlines import due_step, over_wall_limit, too_many_inputs
+from .deadlines import due_step, over_wall_limit, timer_due_ns, too_many_inputs
 from .effects import Reply, WatchHost
 from .endings import change_stored, end_by_limit
 from .facts import Cell, Phase
 from .fleet import Fleet, Remembered
 from .host_routes import on_asked
 from .host_routes import on_garbled as on_host_garbled
-from .hosts import attached, held_by, opened
+from .hosts import attached, ended, held_by, opened
 from .worker_routes import (
     issue_worker,
     on_ended,
@@ -73,9 +73,10 @@ def learn_key(fleet: Fleet, need: NeedKey, owner: tuple[str, bytes] | None) -> N
 
 def take(fleet: Fleet, event: e.FleetEvent, journal: int, now_ns: int) -> RequestRef | None:
     """Let the fleet take one event. Returns the request that it was, if it was one."""
+    ref = None
     if isinstance(event, e.HostAsked):
-        return on_asked(fleet, event, journal, now_ns)
-    if isinstance(event, e.WorkerSpoke):
+        ref = on_asked(fleet, event, journal, now_ns)
+    elif isinstance(event, e.WorkerSpoke):
         on_spoke(fleet, event, now_ns)
     elif isinstance(event, e.TimePassed):
         on_time(fleet, now_ns)
@@ -99,7 +100,7 @@ def take(fleet: Fleet, event: e.FleetEvent, journal: int, now_ns: int) -> Reques
         fleet.draining = True
     if len(fleet.closing):
         close_if_done(fleet, now_ns)
-    return None
+    return ref
 
 
 def on_time(fleet: Fleet, now_ns: int) -> None:
@@ -116,7 +117,8 @@ def on_time(fleet: Fleet, now_ns: int) -> None:
 def _on_due(fleet: Fleet, name: str, now_ns: int) -> None:
     state = fleet.cells[name]
     over = over_wall_limit(state, now_ns)
-    if over is None and state.cell.next_timer_ns is not None:
+    timer_ns = timer_due_ns(state)
+    if over is None and timer_ns is not None and timer_ns <= now_ns:
         over = too_many_inputs(state)
     if over is not None and state.cell.phase is not Phase.FINISHED:
         end_by_limit(fleet, state, over, now_ns)
@@ -160,12 +162,16 @@ def recover_session(fleet: Fleet, record: r.Record, at_ns: int) -> None:
             fleet.sessions[record.session] = held_by(session, record.attachment)
     elif isinstance(record, r.AttachmentEnded):
         found = fleet.attachments[record.attachment]
-        fleet.attachments[record.attachment] = replace(found, ended=True)
+        fleet.attachments[record.attachment] = ended(found, record.why)
         holder = fleet.sessions.get(found.session)
         if holder is not None and holder.holder == record.attachment:
             fleet.sessions[holder.name] = held_by(holder, 0)
     elif isinstance(record, r.StoredChanged):
         change_stored(fleet, record)
+        if record.request:
+            fleet.answers[record.request] = Remembered("stored")
+        if record.request:
+            fleet.answers[record.request] = Remembered("stored")
 
 
 def recover_cell(fleet: Fleet, entries: list[tuple[r.Record, int]], now_ns: int) -> None:
@@ -177,7 +183,7 @@ def recover_cell(fleet: Fleet, entries: list[tuple[r.Record, int]], now_ns: int)
     if isinstance(first, r.CellCreated) and cell.phase is not Phase.FINISHED:
         fleet.answers[cell.created_by] = Remembered("create", cell.id)
     for record, _ in entries:
-        if isinstance(record, r.GenerationConsumed) and cell.phase is not Phase.FINISHED:
+        if isinstance(record, r.GenerationConsumed):
             kind = f"consumed {record.generation}"
             fleet.answers[record.request] = Remembered(kind, cell.id)
     state = fleet.adopt_facts(cell)
@@ -193,8 +199,12 @@ def recover_cell(fleet: Fleet, entries: list[tuple[r.Record, int]], now_ns: int)
 
 
 def rewatch(fleet: Fleet) -> None:
-    """After recovery: find out which hosts are still there."""
-    for attachment in fleet.attachments.values():
-        if not attachment.ended:
-            pid, started_ns = attachment.pid, attachment.process_started_ns
-            fleet.speak(WatchHost(attachment.number, pid, started_ns))
+    """After recovery: find out which hosts are still there; the others repeat nothing any more."""
+    for ref in list(fleet.answers):
+        attachment = fleet.attachments.get(ref.attachment)
+        if attachment is None or attachment.ended:
+            fleet.forget_request(ref)
+    for host in fleet.attachments.values():
+        if not host.ended:
+            pid, started_ns = host.pid, host.process_started_ns
+            fleet.speak(WatchHost(host.number, pid, started_ns))

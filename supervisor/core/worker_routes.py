@@ -152,7 +152,7 @@ def _on_hello(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> None
 def _observation_begins(state: CellState, now_ns: int) -> CellState:
     """The time of an observation counts from when the cell began to run."""
     observer = state.waits.observer
-    if observer is None or observer.yield_after_ns is None:
+    if observer is None or observer.yield_after_ns is None or observer.deadline_ns is not None:
         return state
     return state.waiting(observer=replace(observer, deadline_ns=now_ns + observer.yield_after_ns))
 

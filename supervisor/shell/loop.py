@@ -89,7 +89,7 @@ class Loop:
         return bool(events)
 
     def _drain(self, now_ns: int) -> list[FleetEvent]:
-        if self.trouble and now_ns < self.stall_ends_ns:
+        if self._stalls(now_ns):
             arrived = self.ports.wires.drain(EVENTS_MAX)
             self.stalled += [event for event in arrived if not isinstance(event, _FROM_HOSTS)]
             return [event for event in arrived if isinstance(event, _FROM_HOSTS)]
@@ -160,20 +160,29 @@ class Loop:
 
     def flush(self) -> None:
         """Commit what could wait; for the end of a life, and for idle moments."""
-        if self._lazy and not self.trouble:
+        now_ns = self.ports.clock.now_ns()
+        if self._lazy and not self._stalls(now_ns):
             try:
-                self.ports.store.commit(self._lazy, self.ports.clock.now_ns())
-            except JournalFull:
+                self.ports.store.commit(self._lazy, now_ns)
+            except JournalFull as error:
+                self._stall(str(error), now_ns)
                 return
+            self.trouble = ""
             self._lazy = []
 
     # -- a journal that cannot be written ---------------------------------------------------------
 
+    def _stall(self, why: str, now_ns: int) -> None:
+        self.trouble = why
+        self.stall_ends_ns = now_ns + RETRY_NS
+
+    def _stalls(self, now_ns: int) -> bool:
+        return bool(self.trouble) and now_ns < self.stall_ends_ns
+
     def _refuse_beat(self, beat: Beat, why: str, now_ns: int) -> None:
         """Everything is put back; writers are told, readers are answered, workers wait."""
         self.fleet.undo()
-        self.trouble = why
-        self.stall_ends_ns = now_ns + RETRY_NS
+        self._stall(why, now_ns)
         self.stalled += [event for event in beat.events if not isinstance(event, _FROM_HOSTS)]
         self.stalled += [event for event in beat.events if isinstance(event, HostGone)]
         for event, ref, wrote in beat.asked:
@@ -186,34 +195,37 @@ class Loop:
             if wrote:
                 self.fleet.undo()
                 if ref is not None:
-                    self.fleet.speak(self._journal_refusal(ref, why))
+                    self.fleet.speak(self._journal_refusal(event, why))
             self.fleet.entries = []
             self._speak()
 
     def _refuse_all(self, beat: Beat, why: str) -> None:
         """What is on the disk is not known: nobody is told anything but that."""
         self.fleet.undo()
-        refs = [ref for _, ref, _ in beat.asked if ref is not None]
-        self.fleet.speak(*(self._journal_refusal(ref, why) for ref in refs))
+        asked = [event for event, ref, _ in beat.asked if ref is not None]
+        self.fleet.speak(*(self._journal_refusal(event, why) for event in asked))
         self._speak()
 
-    def _journal_refusal(self, ref: RequestRef, why: str) -> Refuse:
+    def _journal_refusal(self, event: HostAsked, why: str) -> TellConnection:
+        # To the connection: an Attach that was undone has no attachment to answer to.
         text = (
             f"the journal could not be written ({why}); nothing was acknowledged: "
             "free space on its disk, or mend it, and ask again"
         )
-        return Refuse(ref, "journal", text)
+        number, journal = event.request.number, self.ports.store.last_number
+        refusal = Refused(number, journal, "journal", text[:4_000], codec.pack_body(()))
+        return TellConnection(event.connection, refusal)
 
     # -- waiting ----------------------------------------------------------------------------------
 
     def wait_ns(self) -> int | None:
         """How long the crank may rest if nothing arrives; None: for ever."""
-        if self._ready:
-            return 0
         now_ns = self.ports.clock.now_ns()
+        if self._stalls(now_ns):
+            return self.stall_ends_ns - now_ns
+        if self._ready or self.stalled:
+            return 0
         moments = [self.fleet.next_deadline_ns()]
-        if self.trouble:
-            moments = [self.stall_ends_ns]
         if self._lazy:
             moments.append(self._lazy_since_ns + LAZY_NS_MAX)
         due = [moment for moment in moments if moment is not None]
