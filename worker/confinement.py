@@ -82,8 +82,10 @@ def _set_limits(limits: Limits) -> None:
     # together.
     _lower(resource.RLIMIT_CORE, 0)
     files = None if limits.open_files is None else limits.open_files + OWN_DESCRIPTORS
+    if limits.cpu_seconds is not None:
+        # The soft limit ends it by SIGXCPU, which says why; the hard one by SIGKILL does not.
+        _lower(resource.RLIMIT_CPU, limits.cpu_seconds, spare=1)
     for kind, value in (
-        (resource.RLIMIT_CPU, limits.cpu_seconds),
         (resource.RLIMIT_NOFILE, files),
         (resource.RLIMIT_FSIZE, limits.file_bytes),
     ):
@@ -103,10 +105,10 @@ def limit_memory(bytes_max: int | None) -> None:
         _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + bytes_max)
 
 
-def _lower(kind: int, value: int) -> None:
+def _lower(kind: int, value: int, *, spare: int = 0) -> None:
     _, hard = resource.getrlimit(kind)
-    bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (bound, bound))
+    most = value + spare if hard == resource.RLIM_INFINITY else min(value + spare, hard)
+    resource.setrlimit(kind, (min(value, most), most))
 
 
 def _end_as_orphan() -> NoReturn:

@@ -123,10 +123,6 @@ class CellLoop(asyncio.SelectorEventLoop):
         self._timers.add(handle)
         return handle
 
-    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        """As asyncio's; a tool call may be given too, which is a future and not a coroutine."""
-        return super().create_task(_awaited(coro) if futures.isfuture(coro) else coro, **options)
-
     def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
         self._timers.cancelled()
 

@@ -71,17 +71,16 @@ def _consumed(
     state = after.waiting(resuming=None)
     effects: list[Effect] = []
     if resuming is not None:
-        losers = list(resuming.followers)
-        if record.request != resuming.ref:
-            losers.insert(0, (resuming.ref, resuming.generation))
-        elif resuming.then_observe is not None:
-            state = state.waiting(observer=resuming.then_observe)
-        else:
-            effects.append(Reply(resuming.ref, ResumedGiven(record.generation)))
-        effects += [
-            Reply(ref, AlreadyGiven(generation, Phase.RUNNING.value, record.generation))
-            for ref, generation in losers
-        ]
+        # After a crash the worker may confirm for a request that was repeated later than another.
+        first = (resuming.ref, resuming.generation, resuming.then_observe)
+        for ref, generation, then in (first, *resuming.followers):
+            if ref != record.request:
+                lost = AlreadyGiven(generation, Phase.RUNNING.value, record.generation)
+                effects.append(Reply(ref, lost))
+            elif then is not None:
+                state = state.waiting(observer=then)
+            else:
+                effects.append(Reply(ref, ResumedGiven(record.generation)))
     state, delivery = deliver(state)
     return state, (*effects, *delivery)
 
@@ -163,7 +162,7 @@ def _unresumed(state: CellState, resuming: Resuming) -> list[Effect]:
     final = state.cell.final
     outcome = "terminated" if final and final.kind is EventKind.TERMINATED else "completed"
     closed = f"the cell has {outcome} before it was resumed; its final event can still be read"
-    refused = [ref for ref, _ in resuming.followers]
+    refused = [ref for ref, _, _ in resuming.followers]
     effects: list[Effect] = []
     if final is not None and final.reason is Reason.LOST:
         why = final.error or "the worker is gone"

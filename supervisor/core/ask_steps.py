@@ -210,9 +210,9 @@ def _resume(
         return _begin(state, ref, now_ns, then)
     if resuming.ref == ref and then is not None and resuming.then_observe is None:
         return Outcome(state.waiting(resuming=replace(resuming, then_observe=then)))
-    if resuming.ref == ref or any(follower == ref for follower, _ in resuming.followers):
+    if resuming.ref == ref or any(follower == ref for follower, _, _ in resuming.followers):
         return Outcome(state)  # a repeat takes its own place
-    followers = (*resuming.followers, (ref, generation))
+    followers = (*resuming.followers, (ref, generation, then))
     return Outcome(state.waiting(resuming=replace(resuming, followers=followers)))
 
 

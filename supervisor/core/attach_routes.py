@@ -317,5 +317,11 @@ def detach_observer(
     resuming = state.waits.resuming
     if resuming is not None and resuming.then_observe and goes(resuming.then_observe.ref):
         state = state.waiting(resuming=replace(resuming, then_observe=None))
+    elif resuming is not None and any(goes(ref) for ref, _, _ in resuming.followers):
+        followers = tuple(
+            (ref, generation, None if goes(ref) else then)
+            for ref, generation, then in resuming.followers
+        )
+        state = state.waiting(resuming=replace(resuming, followers=followers))
     if state is not fleet.cells[name]:
         fleet.put(state, now_ns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from ...protocol import limits
 from ...protocol.ids import NO_REQUEST
@@ -96,8 +96,8 @@ def over_wall_limit(state: CellState, now_ns: int) -> Over | None:
     limit = state.cell.limits.wall_seconds
     if deadline is None or limit is None or now_ns < deadline:
         return None
-    used = (now_ns - state.cell.created_us * 1_000) // 1_000_000_000
-    return Over("wall_seconds", int(limit), used)
+    used = (now_ns - state.cell.created_us * 1_000) / 1e9
+    return Over("wall_seconds", limit, round(used, 3))
 
 
 def timer_input(state: CellState, due_ns: int, packers: Packers, now_ns: int) -> Outcome:
@@ -135,10 +135,12 @@ def complete(
 
 def limit_text(over: Over) -> str:
     """What a person reads of an exceeded limit: its name, its value, and what was used."""
-    return (
+    text = (
         f"LimitExceededError: {over.limit}: at most {over.value:,} are allowed, "
-        f"{over.used:,} were used; raise it with Limits({over.limit}=...) where it is one"
+        f"{over.used:,} were used"
     )
+    chosen = over.limit in {field.name for field in fields(limits.Limits)}
+    return f"{text}; a host can set it with Limits({over.limit}=...)" if chosen else text
 
 
 def too_many_inputs(state: CellState) -> Over | None:

@@ -106,7 +106,7 @@ class Resuming:
     upto: int
     acknowledged: int
     then_observe: Observer | None
-    followers: tuple[tuple[RequestRef, int], ...]
+    followers: tuple[tuple[RequestRef, int, Observer | None], ...]
     repeat_ns: int
     repeat_at_ns: int
 

@@ -50,8 +50,8 @@ class Over:
     """A limit of the cell that its worker has exceeded."""
 
     limit: str
-    value: int
-    used: int
+    value: int | float
+    used: int | float
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,10 @@ from .facts import Cell, Phase
 from .fleet import FORKS_MAX, Fleet
 from .law import LEGAL, CellState, Hostile, Outcome, Told, legal
 from .offers import offer_calls, offer_notices, withdraw
-from .stream_steps import said
+from .stream_steps import Over, said
 
+SIGXCPU = 24  # how the kernel ends a process at its limit of CPU time
+SIGXFSZ = 25  # and at its limit for the size of a file
 RETRY_NS = 500_000_000
 # At a quarter of the window: a worker never waits for what we could have said.
 ACKNOWLEDGE_BYTES = UNACKNOWLEDGED_BYTES_MAX // 4
@@ -261,6 +263,8 @@ def on_ended(fleet: Fleet, event: e.WorkerEnded, now_ns: int) -> None:
     elif not state.waits.greeted_ns and state.cell.have == 0:
         why = f"a worker {how(event.status)} before it could be given the cell"
         _retry_later(fleet, state, why, now_ns)
+    elif (over := _ended_by_limit(state.cell, event.status)) is not None:
+        end_by_limit(fleet, state.waiting(forked=False, pid=0), over, now_ns)
     else:
         state = state.waiting(forked=False, pid=0)
         lose(fleet, state, f"the worker {how(event.status)}", now_ns)
@@ -276,6 +280,16 @@ def _worker_gone(fleet: Fleet, state: CellState, now_ns: int) -> None:
     fleet.speak(*effects)
     fleet.tokens.pop(state.token)
     fleet.put(state, now_ns)
+
+
+def _ended_by_limit(cell: Cell, status: int) -> Over | None:
+    """The limit at which the kernel ends a process with this signal, if the cell has one."""
+    limit = cell.limits.cpu_seconds if status == -SIGXCPU else None
+    if status == -SIGXFSZ:
+        limit = cell.limits.file_bytes
+    if limit is None:
+        return None
+    return Over("cpu_seconds" if status == -SIGXCPU else "file_bytes", limit, limit)
 
 
 def how(status: int) -> str:

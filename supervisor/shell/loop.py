@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from ...protocol.host_answers import Refused
 from ...protocol.ids import RequestRef
 from ..core import turn
-from ..core.effects import Effect, Refuse
+from ..core.effects import Effect, TellConnection
 from ..core.events import FleetEvent, HostAsked, HostGarbled, HostGone, TimePassed
 from ..core.fleet import Fleet, World
 from ..core.records import LAZY, Entry
@@ -23,6 +24,7 @@ EVENTS_MAX = 256  # in one beat: group commit saturates well below
 LAZY_NS_MAX = 1_000_000_000  # how long an acknowledgement may wait for somebody else's commit
 RETRY_NS = 200_000_000  # how long a full disk is left alone
 _FROM_HOSTS = (HostAsked, HostGarbled, HostGone)
+_NO_ATTRIBUTES = b"\x80"  # a packed map
 
 
 @dataclass(slots=True)
@@ -213,7 +215,7 @@ class Loop:
             "free space on its disk, or mend it, and ask again"
         )
         number, journal = event.request.number, self.ports.store.last_number
-        refusal = Refused(number, journal, "journal", text[:4_000], codec.pack_body(()))
+        refusal = Refused(number, journal, "journal", text[:4_000], _NO_ATTRIBUTES)
         return TellConnection(event.connection, refusal)
 
     # -- waiting ----------------------------------------------------------------------------------
