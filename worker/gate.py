@@ -258,7 +258,3 @@ class CellLoop(asyncio.SelectorEventLoop):
 
 async def _awaited(future: asyncio.Future[Any]) -> Any:
     return await future
-
-
-async def _awaited(call: futures.Future[Any]) -> Any:
-    return await call
