@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     zygote = Zygote(charge, listener, bell)
     if options.ready_fd is not None:
-        os.write(options.ready_fd, b"ready\n")
+        with contextlib.suppress(BrokenPipeError):  # a supervisor that has ended is noticed below
+            os.write(options.ready_fd, b"ready\n")
         os.close(options.ready_fd)
     zygote.serve()
     if work != options.work:

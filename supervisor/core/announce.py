@@ -69,6 +69,9 @@ def _consumed(
 ) -> Said:
     resuming = after.waits.resuming
     state = after.waiting(resuming=None)
+    if resuming is not None and not state.waits.adopting_since_ns:
+        # Confirmed is what Continue brought. Of an adopted worker that is not sure.
+        state = state.waiting(delivered=max(state.waits.delivered, resuming.brought))
     effects: list[Effect] = []
     if resuming is not None:
         # After a crash the worker may confirm for a request that was repeated later than another.

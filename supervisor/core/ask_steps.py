@@ -276,6 +276,7 @@ def _begin(state: CellState, ref: RequestRef, now_ns: int, then: Observer | None
         ref=ref,
         generation=cell.generation,
         upto=upto,
+        brought=min(upto, cell.inputs),
         acknowledged=acknowledged,
         then_observe=then,
         followers=(),

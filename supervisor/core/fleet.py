@@ -236,7 +236,7 @@ class Fleet:
             state = self.cells.get(name)
             if state is None or state.cell.phase is not Phase.FINISHED:
                 continue  # its end was undone
-            if state.waits.ending is None and not state.cell.calls:
+            if state.waits.ending is None and not (state.cell.calls or state.cell.notices):
                 self.cells.pop(name)
                 self.tokens.pop(state.token)
                 self.notices.pop(name)

@@ -335,8 +335,9 @@ def _notice(
 
 
 def _read(fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: Any, now_ns: int) -> None:
-    cell = getattr(ask, "cell", "")
-    if cell and find_cell(fleet, ref, cell) is None:
+    cell = getattr(ask, "cell", None)
+    of_session = isinstance(ask, h.AskEvents) and not ask.cell
+    if cell is not None and not of_session and find_cell(fleet, ref, cell) is None:
         return
     session = ask.session if isinstance(ask, h.AskEvents) else ""
     fleet.speak(Read(ref, ask, session or attachment.session))

@@ -99,11 +99,12 @@ class Observer:
 
 @dataclass(frozen=True, slots=True)
 class Resuming:
-    """A Continue under way, and who waits for its outcome."""
+    """A Continue under way, and who waits for its outcome; each sending brought at least `brought`."""
 
     ref: RequestRef
     generation: int
     upto: int
+    brought: int
     acknowledged: int
     then_observe: Observer | None
     followers: tuple[tuple[RequestRef, int, Observer | None], ...]

@@ -189,13 +189,13 @@ def recover_cell(fleet: Fleet, entries: list[tuple[r.Record, int]], now_ns: int)
     state = fleet.adopt_facts(cell)
     fleet.put(state, now_ns)
     fleet.numbers["cell_us"] = max(cell.created_us, fleet.numbers.get("cell_us") or 0)
+    if cell.notices:
+        fleet.notices[cell.id] = 0
     if cell.phase is Phase.FINISHED:
         return
     for call in cell.waits_for():
         if call.state is call.state.WAITING and not call.external:
             fleet.backlog(cell.session)[(cell.id, call.number)] = None
-    if cell.notices:
-        fleet.notices[cell.id] = 0
 
 
 def rewatch(fleet: Fleet) -> None:

@@ -302,7 +302,9 @@ def on_listed(fleet: Fleet, event: e.WorkersListed, now_ns: int) -> None:
     fleet.listed = True
     living = dict(event.living)
     for token in living:
-        if fleet.by_token(token) is None:
+        known = fleet.by_token(token)
+        # Finished: it was terminated before we knew of a worker that had to be killed.
+        if known is None or known.cell.phase is Phase.FINISHED:
             fleet.speak(KillWorker(token))
     for name in list(fleet.cells):
         state = fleet.cells[name]

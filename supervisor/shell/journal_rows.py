@@ -64,6 +64,21 @@ def _created(rows: Rows, record: r.CellCreated, number: int, at_ns: int, scope: 
         )
 
 
+def _said(rows: Rows, record: r.WorkerSaid, number: int, at_ns: int, scope: str) -> None:
+    made = sum(type(step) is r.NoticeMade for step in record.steps)
+    if made:
+        rows.do(
+            "INSERT INTO notices VALUES (?1, ?2, 0) "
+            "ON CONFLICT (cell) DO UPDATE SET made = made + ?2",
+            scope,
+            made,
+        )
+
+
+def _noticed(rows: Rows, record: r.NoticesDelivered, number: int, at_ns: int, scope: str) -> None:
+    rows.do("UPDATE notices SET delivered = ? WHERE cell = ?", record.upto, scope)
+
+
 def _event(rows: Rows, cell: str, event: EventMark, number: int) -> None:
     # Session streams have frontiers and ends only; a yield is its own cell's affair.
     yielded = event.kind is EventKind.YIELDED
@@ -105,6 +120,7 @@ def _end(rows: Rows, cell: str, state: str, at_ns: int, published: int) -> None:
         cell,
     )
     if not published:
+        rows.contents = [row for row in rows.contents if row[:2] != (cell, r.WRITE)]
         rows.do("DELETE FROM contents WHERE cell = ? AND kind = ?", cell, r.WRITE)
 
 
@@ -151,6 +167,8 @@ def _attached(rows: Rows, record: r.AttachmentOpened, number: int, at_ns: int, s
 
 _PROJECT: dict[type, Callable[[Rows, Any, int, int, str], None]] = {
     r.CellCreated: _created,
+    r.WorkerSaid: _said,
+    r.NoticesDelivered: _noticed,
     r.FrontierReached: _frontier,
     r.YieldMade: _yielded,
     r.CellCompleted: _completed,

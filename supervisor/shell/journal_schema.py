@@ -34,6 +34,10 @@ CREATE TABLE cells (
 ) WITHOUT ROWID;
 CREATE INDEX cells_by_session ON cells (session, id);
 CREATE INDEX cells_unfinished ON cells (id) WHERE state = '';
+CREATE TABLE notices (
+    cell TEXT PRIMARY KEY, made INTEGER NOT NULL, delivered INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX notices_left ON notices (cell) WHERE made > delivered;
 CREATE TABLE events (
     cell TEXT NOT NULL, number INTEGER NOT NULL, n INTEGER NOT NULL, session TEXT NOT NULL,
     mark BLOB NOT NULL, PRIMARY KEY (cell, number)

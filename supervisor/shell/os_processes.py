@@ -203,7 +203,7 @@ class OsProcesses:
     def end_all(self, timeout: float) -> None:
         """Kill every worker and the zygote; returns when they are gone."""
         if self._link is not None:
-            self._link.quit()
+            self._link.quit(timeout)
         self._close()
         if self._zygote is not None:
             if self._link is None:

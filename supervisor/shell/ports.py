@@ -85,7 +85,10 @@ class Store(Protocol):
         """Records of sessions and hosts, oldest first."""
 
     def unfinished_cells(self) -> Iterator[list[StoredRecord]]:
-        """The records of each unfinished cell, in the order of creation."""
+        """The records of each cell that is not over, in the order of creation.
+
+        That is every unfinished one, and finished ones with notifications that no holder has.
+        """
 
     def cell_records(self, cell: str, after: int = 0, limit: int = -1) -> list[StoredRecord]:
         """Records of one cell after a number, oldest first; all of them by default."""

@@ -33,8 +33,11 @@ class SqliteReading:
         yield from self._records(query)
 
     def unfinished_cells(self) -> Iterator[list[StoredRecord]]:
-        names = self._sql.execute("SELECT id FROM cells WHERE state = '' ORDER BY id").fetchall()
-        for (name,) in names:
+        query = (
+            "SELECT id FROM cells WHERE state = '' "
+            "UNION SELECT cell FROM notices WHERE made > delivered ORDER BY 1"
+        )
+        for (name,) in self._sql.execute(query).fetchall():
             yield self.cell_records(name)
 
     def cell_records(self, cell: str, after: int = 0, limit: int = -1) -> list[StoredRecord]:

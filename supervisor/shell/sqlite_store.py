@@ -40,15 +40,25 @@ class SqliteStore(SqliteReading):
         self._chains: dict[str, bytes] = {}
         try:
             self._sql = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
+        try:
             self._prepare(durability)
             self.journal_id, self.secret = self._identity()
             self._epoch = self._new_epoch()
             self._last = int(self._one("SELECT coalesce(max(n), 0) FROM records"))
         except sqlite3.Error as error:
-            raise JournalError(
-                f"{path} cannot be used as a journal ({error}); "
-                "move it away or name another state directory"
-            ) from None
+            self._sql.close()
+            raise self._unusable(error) from None
+        except JournalError:
+            self._sql.close()  # it leaves nothing beside a journal that is not ours
+            raise
+
+    def _unusable(self, error: sqlite3.Error) -> JournalError:
+        return JournalError(
+            f"{self.path} cannot be used as a journal ({error}); "
+            "move it away or name another state directory"
+        )
 
     def _prepare(self, durability: str) -> None:
         application = self._one("PRAGMA application_id")

@@ -11,6 +11,7 @@ import zmq
 from ...protocol import codec, limits
 from ...protocol.host_answers import ToHost
 from ...protocol.host_requests import Request
+from ...protocol.ids import TOKEN_BYTES
 from ...protocol.worker_messages import ToWorker
 from ..core.events import FleetEvent, HostAsked, HostGarbled, WorkerGarbled, WorkerSpoke
 
@@ -61,12 +62,17 @@ class ZmqWires:
         return events
 
     def _receive(self, socket: zmq.Socket[bytes]) -> FleetEvent | None:
+        # Asking is much cheaper than an exception, and most askings find nothing.
+        if not int(socket.get(zmq.EVENTS)) & zmq.POLLIN:
+            return None
         try:
             who, *frames = socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
             return None
         if socket is self.hosts:
             return self._from_host(who, frames)
+        if len(who) != TOKEN_BYTES:
+            return WorkerGarbled(who, "not a worker's token")
         try:
             return WorkerSpoke(who, codec.FROM_WORKER.decode(frames))
         except codec.BadFrame as error:

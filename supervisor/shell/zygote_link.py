@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -115,12 +116,19 @@ class ZygoteLink:
         frames = [body[: codec.HEADER_BYTES], body[codec.HEADER_BYTES :]]
         return codec.FROM_ZYGOTE.decode(frames), list(fds)
 
-    def quit(self) -> None:
-        """Have it kill its workers and end."""
-        self._socket.setblocking(True)
-        self._socket.settimeout(1.0)
-        with suppress(OSError):
+    def quit(self, timeout: float) -> None:
+        """Have it kill its workers and end; returns when it has, or after `timeout` seconds.
+
+        What it still says is read, not left: closing a socket with unread data would take Quit away
+        from it.
+        """
+        self._socket.settimeout(timeout)
+        deadline = time.monotonic() + timeout
+        with suppress(OSError, ZygoteGone):
             self.send(Quit())
+            while time.monotonic() < deadline and (received := self.receive()) is not None:
+                for descriptor in received[1]:
+                    os.close(descriptor)
 
     def close(self) -> None:
         self._socket.close()
