@@ -1,0 +1,322 @@
+"""The `tidemark` command: what it understands, and whom it asks.
+
+What a subcommand needs is imported when it is called: `--help` must not wait for sockets, and a
+run must not wait for what only lists need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from .. import __version__
+from .failures import BY_SIGNAL, FAILED, READER_GONE, WRONG_USAGE, CommandError, UsageError
+
+_SIGINT: Final = 2
+_LEVELS: Final = ("process", "restricted", "sealed")
+_PLACE_NOTE: Final = "which supervisor: give one of the two"
+
+Subparsers = Any  # argparse's own type for them is private
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status: 0, 1 for failures, 2 for wrong usage, 130 for Ctrl-C."""
+    from ..protocol.errors import TidemarkError
+
+    try:
+        options = _parser().parse_args(arguments)
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except CommandError as error:
+        return _fail(str(error), error.status)
+    except TidemarkError as error:
+        return _fail(str(error), FAILED)
+    except BrokenPipeError:
+        # The reader has gone, as `head` does. Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+    except KeyboardInterrupt:
+        return BY_SIGNAL + _SIGINT
+    return status
+
+
+def _fail(text: str, status: int) -> int:
+    print(f"tidemark: {text}", file=sys.stderr)
+    if status == WRONG_USAGE:
+        print("tidemark: see `tidemark --help`", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tidemark",
+        description="A durable runtime for cells of Python.",
+        epilog="examples:\n"
+        "  tidemark run hello.py\n"
+        "  tidemark run work.py --tools tools.py --step\n"
+        "  tidemark serve --state ~/tides &\n"
+        "  tidemark ps --state ~/tides\n"
+        "  tidemark COMMAND --help      for more about each",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tidemark {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_run(commands)
+    _add_serve(commands)
+    _add_ps(commands)
+    _add_about_one_cell(commands)
+    _add_doctor(commands)
+    return parser
+
+
+def _command(
+    commands: Subparsers,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    about: str,
+    examples: str,
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=about,
+        description=about[0].upper() + about[1:] + ".",
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_place(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    place = parser.add_argument_group(_PLACE_NOTE if required else "where (default: private)")
+    either = place.add_mutually_exclusive_group(required=required)
+    either.add_argument("--state", metavar="DIR", help="the supervisor of this state directory")
+    either.add_argument(
+        "--endpoint", metavar="ipc:///PATH", help="the supervisor that listens here"
+    )
+
+
+# -- run ------------------------------------------------------------------------------------------
+
+
+def _add_run(commands: Subparsers) -> None:
+    parser = _command(
+        commands,
+        "run",
+        _run,
+        "run a file as a cell and print its output as it comes",
+        "  tidemark run hello.py\n"
+        "  tidemark run work.py --tools tools.py --input 'word=\"tide\"' --input limit=10\n"
+        "  tidemark run work.py --tools tools.py --pausable       show each frontier\n"
+        "  tidemark run work.py --tools tools.py --step           ask before each resume\n"
+        "  echo 'print(6 * 7)' | tidemark run -\n\n"
+        "exit status: 0, 1 when the cell failed (traceback on standard error), 2 for wrong usage,\n"
+        "130 after Ctrl-C (once ends the cell and cleans up, twice ends at once)",
+    )
+    parser.add_argument("file", metavar="FILE", help="the cell's source; - is standard input")
+    parser.add_argument(
+        "--tools",
+        metavar="MODULE.py",
+        type=Path,
+        help="its public functions (or its list TOOLS) are the cell's tools",
+    )
+    parser.add_argument(
+        "--input",
+        metavar="NAME=JSON",
+        action="append",
+        default=[],
+        type=_input,
+        help="a value that the cell's code sees under this name; may be repeated",
+    )
+    parser.add_argument("--pausable", action="store_true", help="stop at, and show, each frontier")
+    parser.add_argument(
+        "--step", action="store_true", help="ask before each resume (implies --pausable)"
+    )
+    parser.add_argument("--isolation", metavar="LEVEL", choices=_LEVELS, help=", ".join(_LEVELS))
+    parser.add_argument(
+        "--session", metavar="NAME", help="the session to use or make (with --state or --endpoint)"
+    )
+    _add_place(parser, required=False)
+
+
+def _input(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not NAME=JSON, such as limit=10")
+    try:
+        return name, json.loads(value, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(
+            f"{value!r:.80} is not JSON ({error}); text needs quotes twice: '{name}=\"...\"'"
+        ) from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from .run import Format, Pace, RunOptions, run
+
+    if options.session is not None and options.state is None and options.endpoint is None:
+        raise UsageError("--session needs --state DIR or --endpoint: a private session has no name")
+    pace = Pace.EVERY_FRONTIER if options.pausable else Pace.BY_ITSELF
+    return run(
+        RunOptions(
+            file=options.file,
+            tools=options.tools,
+            inputs=dict(options.input),
+            pace=Pace.ASKING if options.step else pace,
+            format=Format.JSON if options.json else Format.TEXT,
+            isolation=options.isolation,
+            state=options.state,
+            endpoint=options.endpoint,
+            session=options.session,
+        )
+    )
+
+
+# -- serve ----------------------------------------------------------------------------------------
+
+
+def _add_serve(commands: Subparsers) -> None:
+    parser = _command(
+        commands,
+        "serve",
+        _serve,
+        "run a supervisor in the foreground",
+        "  tidemark serve --state ~/tides\n"
+        "  tidemark serve --state ~/tides --listen ipc:///run/user/1000/tides.sock\n\n"
+        "When it is ready it prints one line of JSON with its endpoint. SIGTERM drains: nothing\n"
+        "new is created, and live workers are left to a successor for 60 s.",
+    )
+    parser.add_argument("--state", metavar="DIR", required=True, help="the state directory")
+    parser.add_argument("--listen", metavar="ipc:///PATH", help="where hosts reach it")
+    parser.add_argument(
+        "--durability",
+        choices=("power", "crash"),
+        default="power",
+        help="what a commit survives: a power cut (default), or the death of processes only",
+    )
+
+
+def _serve(options: argparse.Namespace) -> NoReturn:
+    """Become the supervisor: it gets our standard files, our signals and our process id."""
+    command = [sys.executable, "-P", "-m", "tidemark.supervisor", "--state", options.state]
+    command += ["--durability", options.durability, "--idle-seconds", "0"]
+    if options.listen is not None:
+        if not options.listen.startswith("ipc:///"):
+            raise UsageError(
+                f"--listen {options.listen}: only ipc:///PATH can be listened on in this release"
+            )
+        command += ["--listen", options.listen]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)
+
+
+# -- the others -----------------------------------------------------------------------------------
+
+
+def _add_ps(commands: Subparsers) -> None:
+    parser = _command(
+        commands,
+        "ps",
+        _ps,
+        "list cells, newest first",
+        "  tidemark ps --state ~/tides\n"
+        "  tidemark ps --state ~/tides --only paused --session nightly\n"
+        "  tidemark ps --state ~/tides --all --json | jq .id",
+    )
+    parser.add_argument(
+        "--only",
+        metavar="STATE",
+        help="starting, running, paused, continuing, recovering, idle, completed, terminated, "
+        "or unfinished",
+    )
+    parser.add_argument("--session", metavar="NAME", help="cells of this session")
+    parser.add_argument(
+        "--limit", metavar="N", type=_limit, default=50, help="rows to show (default 50); 0: all"
+    )
+    parser.add_argument(
+        "--all", dest="limit", action="store_const", const=0, help="the same as --limit 0"
+    )
+    _add_place(parser, required=True)
+
+
+def _limit(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return number
+
+
+def _ps(options: argparse.Namespace) -> int:
+    from .listing import list_cells
+
+    return list_cells(options)
+
+
+_ABOUT_ONE_CELL: Final = {
+    "show": (
+        "show one cell: its state, its frontier, its calls",
+        "  tidemark show CELL --state DIR",
+    ),
+    "history": ("print a cell's records, oldest first", "  tidemark history CELL --state DIR"),
+    "watch": (
+        "follow a cell's events to its end, without consuming any",
+        "  tidemark watch CELL --state DIR\n  tidemark watch CELL --state DIR --json | jq .",
+    ),
+    "resume": ("resume a paused cell's generation", "  tidemark resume CELL 3 --state DIR"),
+    "terminate": ("end a cell", "  tidemark terminate CELL --state DIR"),
+}
+
+
+def _add_about_one_cell(commands: Subparsers) -> None:
+    for name, (about, examples) in _ABOUT_ONE_CELL.items():
+        parser = _command(commands, name, _about_one_cell, about, examples)
+        parser.set_defaults(verb=name)
+        parser.add_argument("cell", metavar="CELL", help="the cell's id; `tidemark ps` lists them")
+        if name == "resume":
+            parser.add_argument(
+                "generation", metavar="GENERATION", type=int, help="of its frontier"
+            )
+            parser.add_argument(
+                "--timeout",
+                metavar="SECONDS",
+                type=float,
+                default=30.0,
+                help="how long to wait for the worker's confirmation (default 30)",
+            )
+        _add_place(parser, required=True)
+
+
+def _about_one_cell(options: argparse.Namespace) -> int:
+    from .one_cell import about_one_cell
+
+    return about_one_cell(options)
+
+
+def _add_doctor(commands: Subparsers) -> None:
+    parser = _command(
+        commands,
+        "doctor",
+        _doctor,
+        "say what this machine can isolate and how durable its disk is",
+        "  tidemark doctor\n  tidemark doctor --state ~/tides --json\n\n"
+        "exit status: 1 if isolation level `restricted` cannot be had",
+    )
+    parser.add_argument(
+        "--state", metavar="DIR", help="the directory whose disk is measured (default: temporary)"
+    )
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from .doctor import examine
+
+    return examine(options)

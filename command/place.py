@@ -1,0 +1,46 @@
+"""Which supervisor the command line means."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import socket
+from typing import Final
+
+from .failures import CommandError, UsageError
+
+_SCHEME: Final = "ipc://"
+_CONNECT_SECONDS_MAX: Final = 2.0
+
+
+def place_of(options: argparse.Namespace) -> str:
+    """What `connect` takes: a state directory or an endpoint."""
+    return str(options.state) if options.endpoint is None else reachable(options.endpoint)
+
+
+def place_again(options: argparse.Namespace) -> str:
+    """The same place as arguments of the next command."""
+    if options.endpoint is None:
+        return f"--state {shlex.quote(options.state)}"
+    return f"--endpoint {shlex.quote(options.endpoint)}"
+
+
+def reachable(endpoint: str) -> str:
+    """The endpoint, if somebody listens there: at a prompt nobody waits for one who may come.
+
+    Raises:
+        UsageError: not an endpoint that this release can use.
+        CommandError: nobody listens.
+    """
+    if not endpoint.startswith(f"{_SCHEME}/"):
+        raise UsageError(f"--endpoint {endpoint}: give ipc:///PATH (TCP comes later)")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_CONNECT_SECONDS_MAX)
+        try:
+            probe.connect(endpoint.removeprefix(_SCHEME))
+        except OSError as error:
+            raise CommandError(
+                f"no supervisor listens at {endpoint} ({error.strerror or error}); start one with "
+                "`tidemark serve --state DIR`, or name a directory with --state DIR"
+            ) from error
+    return endpoint
