@@ -1,0 +1,201 @@
+"""Sessions: who holds them, who may do what, leaving, and a supervisor that drains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import pytest
+from tidemark.protocol import host_answers as a
+from tidemark.protocol import host_requests as h
+from tidemark.protocol.packed import CellKind, EventKind, InputKind
+from tidemark.supervisor.core.events import DrainAsked, HostGarbled
+
+from transcripts import saying
+from transcripts.players import creation
+from transcripts.stage import BEGIN_NS, MS, SECOND, Stage
+
+SEARCH = saying.tool("search")
+
+
+def refused(answer: Any) -> tuple[str, Any]:
+    assert isinstance(answer, a.Refused)
+    return answer.code, msgpack.unpackb(answer.attributes)
+
+
+def test_opening_a_session(stage: Stage) -> None:
+    first = stage.host("tides", SEARCH)
+    assert first.answers[1].existed is False
+    first.ask(h.Detach())
+    second = stage.host("tides")
+    assert second.answers[1].existed is True
+    assert second.answers[1].session == "tides"
+    named, other = stage.host("").answers[1].session, stage.host("").answers[1].session
+    assert named
+    assert named != other
+
+
+def test_a_held_session(stage: Stage) -> None:
+    holder = stage.host()
+    stage.passes(SECOND)
+    second = stage.host()
+    held = {"pid": holder.pid, "host": "here", "since": BEGIN_NS / 1e9}
+    assert refused(second.answers[1]) == ("session_held", held)
+    stage.crash()
+    stage.restart()
+    assert refused(stage.host().answers[1]) == ("session_held", held), "also before it is back"
+    holder.vanishes()
+    assert stage.host().attachment
+
+
+def test_taking_a_session_over(stage: Stage) -> None:
+    former = stage.host("tides", SEARCH)
+    cell = former.creates()
+    worker = stage.worker(cell).hello()
+    worker.says(saying.called(1), saying.called(2), saying.paused(1))
+    holder = stage.host("tides", SEARCH, take_over=True)
+    assert former.heard(a.SessionLost) == [a.SessionLost("tides", "another host")]
+    for ask in (creation(), h.StoredSet("k", b"\x01"), h.WaitToPending(cell, False)):
+        assert refused(former.ask(ask)) == ("session_taken", {})
+    assert former.finishes(cell, 1) == a.Done(), "results of calls it still runs are taken"
+    assert holder.heard(a.CallOffered) == []
+    assert holder.finishes(cell, 2).code == "protocol"
+    assert former.ask(h.Detach()) == a.Done()
+    assert [c.call.number for c in holder.ask(h.ListCalls()).calls] == [2]
+    assert holder.waits(cell).event.generation == 1
+
+
+def test_everybody_may_look_resume_and_terminate(stage: Stage) -> None:
+    holder = stage.host("tides", SEARCH)
+    cell = holder.creates()
+    stage.worker(cell).hello().says(saying.called(1), saying.paused(1))
+    guest = stage.host(None)
+    assert guest.waits(cell).event.generation == 1
+    assert guest.resumes(cell, 1) is None
+    assert [row.cell for row in guest.ask(h.ListCells("", "", 10, "")).rows] == [cell]
+    assert [row.name for row in guest.ask(h.ListSessions()).rows] == ["tides"]
+    assert guest.terminates(cell) is None
+    stage.passes(100 * MS)
+    assert guest.terminates(cell).event.kind is EventKind.TERMINATED
+    for ask in (creation(), h.StoredSet("k", b"\x01")):
+        assert refused(guest.ask(ask))[0] == "protocol"
+    assert guest.ask(h.StoredGet("k")) == a.StoredGiven(None)
+
+
+def test_detach_leaves_the_cells(stage: Stage) -> None:
+    host = stage.host()
+    cell = host.creates(CellKind.CONTINUING)
+    worker = stage.worker(cell).hello()
+    assert host.ask(h.Detach()) == a.Done()
+    assert refused(host.ask(h.AskStatus(cell)))[0] == "session_taken"
+    worker.says(saying.text("a"), saying.ended())
+    assert stage.host().observes(cell).event.kind is EventKind.COMPLETED
+
+
+@pytest.mark.parametrize("calls", [0, 1])
+def test_close_terminates_them(stage: Stage, calls: int) -> None:
+    host = stage.host("tides", SEARCH)
+    cells = [host.creates(), host.creates(CellKind.CONTINUING)]
+    other = stage.host("other")
+    bystander = other.creates()
+    for cell in cells:
+        stage.worker(cell).hello()
+        stage.worker(cell).says(*(saying.called(n + 1) for n in range(calls)))
+    number = host.sends(h.CloseSession())
+    assert (host.answer(number) is None) == bool(calls)
+    for cell in cells:
+        host.lets_go(cell, 1)
+    assert host.answer(number) == a.Done()
+    for cell in cells:
+        assert other.terminates(cell).event.kind is EventKind.TERMINATED
+    assert stage.state(bystander).cell.final is None
+    assert not set(stage.processes.living) - {stage.state(bystander).token}
+
+
+def test_names_that_collide(stage: Stage) -> None:
+    tools = (saying.tool("a b", exposed="a_b"), saying.tool("a-b", exposed="a_b"))
+    answer = stage.host("tides", *tools).answers[1]
+    assert answer.code == "protocol"
+    assert "'a b' and 'a-b' would both be tools.a_b" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("wishes", "code"),
+    [
+        ({"isolation": "sealed"}, "isolation_unavailable"),
+        ({"isolation": "restricted"}, "isolation_unavailable"),
+        ({"isolation": "none"}, "protocol"),
+        ({"durability": "power"}, "protocol"),
+    ],
+)
+def test_what_cannot_be_had(stage: Stage, wishes: dict[str, Any], code: str) -> None:
+    before = stage.store.last_number
+    host = stage.host("tides", **wishes)
+    assert host.answers[1].code == code
+    assert stage.store.last_number == before
+    assert host.attachment == 0
+    assert stage.host("tides", isolation="process", durability="crash").attachment
+
+
+def test_a_name_that_is_none(stage: Stage) -> None:
+    assert stage.host("a\nb").answers[1].code == "protocol"
+    assert stage.host("x" * 201).answers[1].code == "protocol"
+
+
+def test_without_an_attachment_nothing_is_done(stage: Stage) -> None:
+    host = stage.host()
+    cell = host.creates()
+    host.connection = b"another"
+    assert host.ask(h.Terminate(cell, None)) == a.Unattached(host.last, stage.store.epoch)
+    assert stage.state(cell).cell.final is None
+    refused_host = stage.host()
+    assert isinstance(refused_host.ask(creation()), a.Unattached)
+
+
+def test_a_journal_that_has_gone_back(stage: Stage) -> None:
+    host = stage.host()
+    host.vanishes()
+    second = stage.host()
+    second.vanishes()
+    host.attachment, host.token = 0, b"t" * 16
+    answer = host.attach(journal=stage.store.last_number + 5)
+    assert answer.code == "journal"
+    assert f"ends at record {stage.store.last_number}" in answer.message
+
+
+def test_bytes_that_are_no_request(stage: Stage) -> None:
+    host = stage.host()
+    stage.wires.arrived.append(HostGarbled(host.connection, "the header is wrong"))
+    stage.run()
+    assert refused(host.answer(0)) == ("protocol", {})
+
+
+def test_an_unknown_cell_and_a_closed_one_are_not_confused(stage: Stage) -> None:
+    host = stage.host()
+    asks = [
+        h.Observe("c1", None, 0, False),
+        h.WaitToPending("c1", False),
+        h.Resume("c1", 1, None),
+        h.Step("c1", 1, None),
+        h.Terminate("c1", None),
+        h.AskStatus("c1"),
+        h.AskHistory("c1", 0, 10),
+        h.AskFrontier("c1"),
+        h.AskEvents("c1", "", 0, 10, 0),
+        h.FinishCall(h.CallRef("c1", 1), InputKind.RESULT, b"\x01", "", False),
+    ]
+    for ask in asks:
+        assert refused(host.ask(ask)) == ("cell_not_found", {"cell_id": "c1"})
+
+
+def test_a_supervisor_that_drains(stage: Stage) -> None:
+    host = stage.host()
+    cell = host.creates(CellKind.CONTINUING)
+    worker = stage.worker(cell).hello()
+    number = host.sends(creation(key="before"))
+    stage.happens(DrainAsked())
+    assert refused(host.ask(creation())) == ("shutting_down", {})
+    assert refused(stage.host("other").answers[1]) == ("shutting_down", {})
+    assert host.repeats(number) == a.CellMade(host.answer(number).cell, CellKind.PAUSABLE, "")
+    worker.says(saying.text("a"), saying.ended())
+    assert host.observes(cell).event.kind is EventKind.COMPLETED
