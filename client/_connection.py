@@ -27,7 +27,7 @@ from ._running import NoticeDesk, OnNotify, ToolBench
 from ._tools import OfferedTool
 from ._wire import Wire
 
-ATTACH_SECONDS_MAX: Final = 5.0
+ATTACH_SECONDS_MAX: Final = 4.5
 # A supervisor that is being replaced is back long before this.
 DOWN_SECONDS_MAX: Final = 30.0
 _REPEAT_SECONDS: Final = 2.0

@@ -64,7 +64,7 @@ class Limits:
     Attributes:
         memory_bytes: address space of the worker.
         cpu_seconds: CPU time of the worker.
-        wall_seconds: time from the cell's first step to its end, pauses included.
+        wall_seconds: time from the cell's creation to its end, pauses included.
         output_bytes: sum of all output items; at most and by default 64 MiB.
         open_files: file descriptors.
         processes: processes and threads of the user, where the system counts them per cell.

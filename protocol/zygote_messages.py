@@ -16,7 +16,7 @@ from .shape import Count, Line, Name, Pid, Signed, Size, TimeNs, Token
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A supervisor takes command; the answer is `Living`, then `Ended` for each that it missed."""
+    """A supervisor takes command; answered with `Ended` for each unnoted end, then `Living`."""
 
     CODE: ClassVar[int] = 1
     epoch: Count

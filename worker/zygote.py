@@ -205,14 +205,14 @@ class Zygote:
             self._hang_up(former)
         self._epoch = message.epoch
         self._alone_since = None
+        for end in self._nursery.ended:
+            self._say(end)
         living = self._nursery.living
         batches = [living[at : at + LIVING_MAX] for at in range(0, len(living), LIVING_MAX)] or [[]]
         for number, batch in enumerate(batches, 1):
             workers = tuple((child.token, child.pid) for child in batch)
             pidfds = tuple(child.pidfd for child in batch)
             self._say(Living(workers, number == len(batches)), pidfds)
-        for end in self._nursery.ended:
-            self._say(end)
         return True
 
     def _on_fork(self, message: Fork) -> None:

@@ -164,6 +164,8 @@ def _numbered(output: Output, event: EventMark, *, start: int) -> Output:
 
 
 def _acknowledged(cell: Cell, record: r.EventAcknowledged, at_ns: int) -> Cell:
+    if cell.final is not None and cell.final.number == record.number:
+        return replace(cell, final_seen=True)
     event = cell.output.event
     if event is None or event.number != record.number:
         return cell

@@ -26,7 +26,9 @@ def wrong_kind(state: CellState, ref: RequestRef, verb: str) -> Outcome:
 
 def acknowledge(state: CellState, number: int | None) -> Outcome:
     """A handle has received event `number`. Anything but the current event is no news."""
-    event = state.cell.output.event
+    event, final = state.cell.output.event, state.cell.final
+    if final is not None and number == final.number and not state.cell.final_seen:
+        return Outcome(state, records=(r.EventAcknowledged(number),))
     if event is None or number != event.number:
         return Outcome(state)
     return Outcome(state, records=(r.EventAcknowledged(number),))

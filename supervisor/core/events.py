@@ -77,9 +77,14 @@ class WorkerEnded:
 
 @dataclass(frozen=True, slots=True)
 class WorkersListed:
-    """All workers that live, from a zygote that has just come under our command."""
+    """All workers that live, from a zygote that has just come under our command.
+
+    The ends that its last commander did not note have been told before. `fresh`: it was started by
+    us and knows of no earlier worker.
+    """
 
     living: tuple[tuple[bytes, int], ...]
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

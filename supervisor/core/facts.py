@@ -154,6 +154,7 @@ class Cell:
     notices: tuple[tuple[int, str], ...] = ()
     notices_made: int = 0
     final: EventMark | None = None
+    final_seen: bool = False
 
     @property
     def pausable(self) -> bool:

@@ -26,7 +26,6 @@ from .shelf import Shelf
 from .stream_steps import Packers
 
 FORKS_MAX = 8  # more at once only makes each of them slower
-FINISHED_MAX = 1_000  # finished cells that stay in memory
 DEAF_NS = 50_000_000  # before a worker that could not be sent something is asked
 _EVENTS = (r.FrontierReached, r.YieldMade, r.CellCompleted, r.CellTerminated)
 
@@ -99,7 +98,7 @@ class Fleet:
         self.listed = False
         self.dropped = 0
         self.alarms = Alarms()
-        self._finished: dict[str, None] = {}
+        self.finished: dict[str, None] = {}
 
     # -- the beat ---------------------------------------------------------------------------------
 
@@ -183,7 +182,7 @@ class Fleet:
             count = session.unfinished + lives - was
             self.sessions[session.name] = replace(session, unfinished=count)
         if not lives:
-            self._finished.setdefault(state.cell.id)
+            self.finished.setdefault(state.cell.id)
         self.alarms.set(state.cell.id, deadline_of(state))
 
     def adopt_facts(self, cell: Cell) -> CellState:
@@ -221,25 +220,6 @@ class Fleet:
         """The tool list of an attachment that is in memory; empty otherwise."""
         found = self.attachments.get(attachment)
         return () if found is None else found.tools
-
-    def sweep(self) -> None:
-        """Forget visitors, whose Attach was refused, and the oldest finished cells.
-
-        The journal has those: they are read back when somebody asks.
-        """
-        for number in self.visitors:
-            self.attachments.pop(number)
-        self.visitors.clear()
-        while len(self._finished) > FINISHED_MAX:
-            name = next(iter(self._finished))
-            del self._finished[name]
-            state = self.cells.get(name)
-            if state is None or state.cell.phase is not Phase.FINISHED:
-                continue  # its end was undone
-            if state.waits.ending is None and not (state.cell.calls or state.cell.notices):
-                self.cells.pop(name)
-                self.tokens.pop(state.token)
-                self.notices.pop(name)
 
     # -- numbers ----------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from .hosts import Attachment
 from .law import CellState, Observer
 from .offers import on_finish_call, on_notice_received, on_run_again
 from .stored import on_stored_set
-from .worker_routes import issue_worker
+from .worker_routes import queue_worker
 
 #: What a former holder may still do after its session was taken over.
 _AFTER_TAKEN = (h.FinishCall, h.Detach, h.NoticeReceived, h.Cancel)
@@ -149,7 +149,7 @@ def _create(
     fleet.answers[ref] = Remembered("create", cell)
     if ask.key:
         fleet.keys[(session.name, ask.key)] = (cell, digest)
-    issue_worker(fleet, fleet.cells[cell], now_ns)
+    queue_worker(fleet, fleet.cells[cell], now_ns)
     fleet.speak(Reply(ref, CellMade(cell, ask.kind, ask.name)))
 
 
@@ -190,6 +190,10 @@ def _same_key(
     fleet: Fleet, ref: RequestRef, ask: h.CreateCell, owner: tuple[str, bytes], digest: bytes
 ) -> None:
     cell, before = owner
+    if before == digest and cell not in fleet.cells:
+        text = f"cell {cell}, which this idempotency key made, has been removed; use a new key"
+        fleet.speak(Refuse(ref, "cell_not_found", text, {"cell_id": cell}))
+        return
     if before == digest:
         fleet.answers[ref] = Remembered("create", cell)
         fleet.speak(Reply(ref, CellMade(cell, ask.kind, ask.name)))

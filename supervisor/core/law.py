@@ -99,7 +99,10 @@ class Observer:
 
 @dataclass(frozen=True, slots=True)
 class Resuming:
-    """A Continue under way, and who waits for its outcome; each sending brought at least `brought`."""
+    """A Continue under way, and who waits for its outcome.
+
+    `brought`: the last input that came with it, however often it was sent.
+    """
 
     ref: RequestRef
     generation: int

@@ -124,8 +124,8 @@ def on_finish_call(
             fleet.dropped += 1  # it has been taken before, or nobody waits for it any more
             fleet.speak(Reply(ref, Done()))
         return
-    if not _may_finish(fleet, call, ref):
-        text = f"{tool_id(number)} is being run by another host; it can be finished when that ends"
+    if not _may_finish(fleet, state.cell.session, call, ref):
+        text = f"{tool_id(number)} can be finished by the host that runs it or holds the session"
         fleet.speak(Refuse(ref, "protocol", text))
         return
     if call.state is CallState.FINISHED:
@@ -148,10 +148,13 @@ def on_finish_call(
         _room_again(fleet, call.attachment, now_ns)
 
 
-def _may_finish(fleet: Fleet, call: Call, ref: RequestRef) -> bool:
+def _may_finish(fleet: Fleet, session: str, call: Call, ref: RequestRef) -> bool:
     if call.state in (CallState.DISPATCHED, CallState.WITHDRAWN):
         return call.attachment == ref.attachment
-    return True
+    if call.state is CallState.FINISHED:
+        return True  # a repeat
+    holder = holder_of(fleet, session)
+    return holder is not None and holder.number == ref.attachment
 
 
 def _room_again(fleet: Fleet, attachment: int, now_ns: int) -> None:

@@ -22,7 +22,6 @@ from .host_routes import on_asked
 from .host_routes import on_garbled as on_host_garbled
 from .hosts import attached, ended, held_by, opened
 from .worker_routes import (
-    issue_worker,
     on_ended,
     on_forked,
     on_garbled,
@@ -30,6 +29,7 @@ from .worker_routes import (
     on_not_forked,
     on_spoke,
     on_zygote_lost,
+    queue_worker,
 )
 
 
@@ -60,7 +60,8 @@ def needs(fleet: Fleet, event: e.FleetEvent) -> list[Need]:
         attachment = fleet.attachments.get(event.request.attachment)
         if ask.key and attachment and (attachment.session, ask.key) not in fleet.keys:
             return [NeedKey(attachment.session, ask.key)]
-        return []
+        owner = fleet.keys.get((attachment.session, ask.key)) if ask.key and attachment else None
+        return [NeedCell(owner[0])] if owner and owner[0] and owner[0] not in fleet.cells else []
     call = getattr(ask, "call", None)
     cell = call.cell if call is not None else getattr(ask, "cell", "")
     return [NeedCell(cell)] if cell and cell not in fleet.cells else []
@@ -125,7 +126,7 @@ def _on_due(fleet: Fleet, name: str, now_ns: int) -> None:
         return
     if state.waits.retry_at_ns and state.waits.retry_at_ns <= now_ns:
         if state.cell.phase is not Phase.FINISHED:
-            issue_worker(fleet, state, now_ns)
+            queue_worker(fleet, state, now_ns)
         else:
             fleet.put(state.waiting(retry_at_ns=0), now_ns)
     while (outcome := due_step(fleet.cells[name], fleet.world.packers, now_ns)) is not None:
@@ -180,10 +181,10 @@ def recover_cell(fleet: Fleet, entries: list[tuple[r.Record, int]], now_ns: int)
     if cell is None or cell.session not in fleet.sessions:
         return
     first = entries[0][0]
-    if isinstance(first, r.CellCreated) and cell.phase is not Phase.FINISHED:
+    if isinstance(first, r.CellCreated) and _may_repeat(fleet, cell.created_by):
         fleet.answers[cell.created_by] = Remembered("create", cell.id)
     for record, _ in entries:
-        if isinstance(record, r.GenerationConsumed):
+        if isinstance(record, r.GenerationConsumed) and _may_repeat(fleet, record.request):
             kind = f"consumed {record.generation}"
             fleet.answers[record.request] = Remembered(kind, cell.id)
     state = fleet.adopt_facts(cell)
@@ -196,6 +197,12 @@ def recover_cell(fleet: Fleet, entries: list[tuple[r.Record, int]], now_ns: int)
     for call in cell.waits_for():
         if call.state is call.state.WAITING and not call.external:
             fleet.backlog(cell.session)[(cell.id, call.number)] = None
+
+
+def _may_repeat(fleet: Fleet, ref: RequestRef) -> bool:
+    """Whether this request's attachment may still ask again."""
+    attachment = fleet.attachments.get(ref.attachment)
+    return attachment is not None and not attachment.ended
 
 
 def rewatch(fleet: Fleet) -> None:

@@ -32,19 +32,11 @@ ACKNOWLEDGE_MESSAGES = UNACKNOWLEDGED_MESSAGES_MAX // 4
 # -- starting -------------------------------------------------------------------------------------
 
 
-def issue_worker(fleet: Fleet, state: CellState, now_ns: int) -> CellState:
-    """A new incarnation for this cell; it is forked when there is room."""
-    if state.token:
-        fleet.tokens.pop(state.token)
-    incarnation = fleet.next_incarnation()
-    token = worker_token(fleet.world.secret, state.cell.id, incarnation)
-    state = fleet.settle(Outcome(state, records=(r.WorkerIssued(incarnation),)), now_ns)
-    state = replace(state.waiting(retry_at_ns=0, forked=False, greeted_ns=0, pid=0), token=token)
-    fleet.tokens[token] = state.cell.id
-    fleet.put(state, now_ns)
+def queue_worker(fleet: Fleet, state: CellState, now_ns: int) -> None:
+    """This cell needs a worker; it gets one when there is room."""
+    fleet.put(state.waiting(retry_at_ns=0), now_ns)
     fleet.fork_queue[state.cell.id] = None
     fork_some(fleet, now_ns)
-    return fleet.cells[state.cell.id]
 
 
 def fork_some(fleet: Fleet, now_ns: int) -> None:
@@ -53,12 +45,26 @@ def fork_some(fleet: Fleet, now_ns: int) -> None:
         name = next(iter(fleet.fork_queue))
         fleet.fork_queue.pop(name)
         state = fleet.cells.get(name)
-        if state is None or state.cell.phase is Phase.FINISHED or state.cell.incarnation is None:
-            continue
-        fleet.forking[state.token] = None
-        cell = state.cell
-        fleet.speak(ForkWorker(state.token, cell.id, state.cell.incarnation, cell.limits))
-        fleet.put(state.waiting(forked=True, trouble=""), now_ns)
+        if state is not None and state.cell.phase is not Phase.FINISHED:
+            issue_worker(fleet, state, now_ns)
+
+
+def issue_worker(fleet: Fleet, state: CellState, now_ns: int) -> None:
+    """A new incarnation, in the journal before it is forked.
+
+    It is issued no earlier: a cell without one has certainly never run.
+    """
+    if state.token:
+        fleet.tokens.pop(state.token)
+    incarnation = fleet.next_incarnation()
+    cell = state.cell
+    token = worker_token(fleet.world.secret, cell.id, incarnation)
+    state = fleet.settle(Outcome(state, records=(r.WorkerIssued(incarnation),)), now_ns)
+    state = state.waiting(forked=True, greeted_ns=0, pid=0, trouble="")
+    fleet.tokens[token] = cell.id
+    fleet.put(replace(state, token=token), now_ns)
+    fleet.forking[token] = None
+    fleet.speak(ForkWorker(token, cell.id, incarnation, cell.limits))
 
 
 def on_forked(fleet: Fleet, event: e.WorkerForked, now_ns: int) -> None:
@@ -207,6 +213,10 @@ def _on_said(fleet: Fleet, state: CellState, message: Said, now_ns: int) -> None
     heard = said(state, message, fleet.world.packers, external or frozenset(), adopted=adopted)
     after = fleet.settle(heard.outcome, now_ns)
     _follow_stream(fleet, cell, after, now_ns)
+    if after.cell.notices_made > cell.notices_made:
+        offer_notices(fleet, cell.id, now_ns)
+    if after.cell.calls_made > cell.calls_made and heard.finished is None and heard.over is None:
+        offer_calls(fleet, cell.session, now_ns)  # nobody waits for the calls of an ended cell
     _acknowledge(fleet, fleet.cells[cell.id], message, now_ns)
     after = fleet.cells[cell.id]
     over = heard.over or stored_over(fleet, after)
@@ -229,10 +239,6 @@ def _follow_stream(fleet: Fleet, before: Cell, state: CellState, now_ns: int) ->
             fleet.backlog(cell.session).pop((cell.id, call.number))
         elif now.state is not call.state:
             withdraw(fleet, cell.id, call.number, now.attachment)
-    if cell.calls_made > before.calls_made:
-        offer_calls(fleet, cell.session, now_ns)
-    if cell.notices_made > before.notices_made:
-        offer_notices(fleet, cell.id, now_ns)
 
 
 def _acknowledge(fleet: Fleet, state: CellState, message: Said, now_ns: int) -> None:
@@ -260,7 +266,7 @@ def on_ended(fleet: Fleet, event: e.WorkerEnded, now_ns: int) -> None:
         fleet.tokens.pop(event.token)
     elif state.cell.phase is Phase.FINISHED:
         _worker_gone(fleet, state, now_ns)
-    elif not state.waits.greeted_ns and state.cell.have == 0:
+    elif _never_ran(fleet, state):
         why = f"a worker {how(event.status)} before it could be given the cell"
         _retry_later(fleet, state, why, now_ns)
     elif (over := _ended_by_limit(state.cell, event.status)) is not None:
@@ -269,6 +275,13 @@ def on_ended(fleet: Fleet, event: e.WorkerEnded, now_ns: int) -> None:
         state = state.waiting(forked=False, pid=0)
         lose(fleet, state, f"the worker {how(event.status)}", now_ns)
     fork_some(fleet, now_ns)
+
+
+def _never_ran(fleet: Fleet, state: CellState) -> bool:
+    """Whether this worker cannot have been given the cell: then the machine is to blame."""
+    born = state.cell.incarnation
+    ours = born is not None and born.epoch == fleet.world.epoch
+    return ours and not state.waits.greeted_ns and state.cell.have == 0
 
 
 def _worker_gone(fleet: Fleet, state: CellState, now_ns: int) -> None:
@@ -314,14 +327,18 @@ def on_listed(fleet: Fleet, event: e.WorkersListed, now_ns: int) -> None:
             asked = state.waiting(forked=True, pid=living[state.token], adopting_since_ns=now_ns)
             fleet.settle(adopt(asked, now_ns), now_ns)
         elif not state.waits.forked and name not in fleet.fork_queue:
-            _without_worker(fleet, state, now_ns)
+            _without_worker(fleet, state, event, now_ns)
     fork_some(fleet, now_ns)
 
 
-def _without_worker(fleet: Fleet, state: CellState, now_ns: int) -> None:
-    """A cell of an earlier epoch whose worker this zygote does not have."""
-    if state.cell.have == 0:
-        issue_worker(fleet, state, now_ns)
+def _without_worker(fleet: Fleet, state: CellState, event: e.WorkersListed, now_ns: int) -> None:
+    """A cell of an earlier epoch whose worker this zygote does not have.
+
+    A zygote that was there before and knows neither of its life nor of its end never made it.
+    """
+    never_made = state.cell.incarnation is None or not (event.fresh or state.cell.have)
+    if never_made:
+        queue_worker(fleet, state, now_ns)
     else:
         lose(fleet, state, "the worker ended while no supervisor was there", now_ns)
 
@@ -337,7 +354,7 @@ def on_zygote_lost(fleet: Fleet, now_ns: int) -> None:
             _worker_gone(fleet, state, now_ns)
         elif not state.waits.forked:
             continue
-        elif state.waits.greeted_ns or state.cell.have:
+        elif not _never_ran(fleet, state):
             lose(fleet, state.waiting(forked=False, pid=0), "the zygote was killed", now_ns)
         else:
             _retry_later(fleet, state, "the zygote was killed", now_ns)

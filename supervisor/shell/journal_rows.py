@@ -45,7 +45,7 @@ class Rows:
 
 def _created(rows: Rows, record: r.CellCreated, number: int, at_ns: int, scope: str) -> None:
     rows.do(
-        "INSERT INTO cells VALUES (?, ?, ?, ?, '', 0, ?, ?, ?)",
+        "INSERT INTO cells VALUES (?, ?, ?, ?, '', 0, ?, ?, ?, 0)",
         record.cell,
         record.session,
         record.name,
@@ -56,7 +56,7 @@ def _created(rows: Rows, record: r.CellCreated, number: int, at_ns: int, scope: 
     )
     if record.key:
         rows.do(
-            "INSERT INTO keys VALUES (?, ?, ?, ?)",
+            "INSERT INTO keys VALUES (?, ?, ?, ?, NULL)",
             record.session,
             record.key,
             record.cell,
@@ -100,6 +100,15 @@ def _frontier(rows: Rows, record: r.FrontierReached, number: int, at_ns: int, sc
 
 def _yielded(rows: Rows, record: r.YieldMade, number: int, at_ns: int, scope: str) -> None:
     _event(rows, scope, record.event, number)
+
+
+def _seen(rows: Rows, record: r.EventAcknowledged, number: int, at_ns: int, scope: str) -> None:
+    rows.do(
+        "UPDATE cells SET seen = 1 WHERE id = ?1 AND state <> '' "
+        "AND ?2 = (SELECT max(number) FROM events WHERE cell = ?1)",
+        scope,
+        record.number,
+    )
 
 
 def _completed(rows: Rows, record: r.CellCompleted, number: int, at_ns: int, scope: str) -> None:
@@ -171,6 +180,7 @@ _PROJECT: dict[type, Callable[[Rows, Any, int, int, str], None]] = {
     r.NoticesDelivered: _noticed,
     r.FrontierReached: _frontier,
     r.YieldMade: _yielded,
+    r.EventAcknowledged: _seen,
     r.CellCompleted: _completed,
     r.CellTerminated: _terminated,
     r.StoredChanged: _stored,

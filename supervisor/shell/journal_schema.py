@@ -30,9 +30,10 @@ CREATE TABLE contents (
 CREATE TABLE cells (
     id TEXT PRIMARY KEY, session TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
     state TEXT NOT NULL, generation INTEGER NOT NULL, created_us INTEGER NOT NULL,
-    since_ns INTEGER NOT NULL, stored_version INTEGER NOT NULL
+    since_ns INTEGER NOT NULL, stored_version INTEGER NOT NULL, seen INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX cells_by_session ON cells (session, id);
+CREATE INDEX cells_finished ON cells (seen, since_ns) WHERE state <> '';
 CREATE INDEX cells_unfinished ON cells (id) WHERE state = '';
 CREATE TABLE notices (
     cell TEXT PRIMARY KEY, made INTEGER NOT NULL, delivered INTEGER NOT NULL
@@ -45,8 +46,9 @@ CREATE TABLE events (
 CREATE INDEX events_by_session ON events (session, n);
 CREATE TABLE keys (
     session TEXT NOT NULL, key TEXT NOT NULL, cell TEXT NOT NULL, digest BLOB NOT NULL,
-    PRIMARY KEY (session, key)
+    gone_ns INTEGER, PRIMARY KEY (session, key)
 ) WITHOUT ROWID;
+CREATE INDEX keys_by_cell ON keys (cell);
 CREATE TABLE stored (
     session TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, content BLOB,
     PRIMARY KEY (session, key, version)

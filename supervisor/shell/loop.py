@@ -15,6 +15,7 @@ from ..core import turn
 from ..core.effects import Effect, TellConnection
 from ..core.events import FleetEvent, HostAsked, HostGarbled, HostGone, TimePassed
 from ..core.fleet import Fleet, World
+from ..core.forgetting import forget_cells, sweep
 from ..core.records import LAZY, Entry
 from .kept_contents import KeptContents
 from .ports import Clock, JournalBroken, JournalFull, Processes, Store, Wires
@@ -22,6 +23,8 @@ from .speaker import Speaker
 
 EVENTS_MAX = 256  # in one beat: group commit saturates well below
 LAZY_NS_MAX = 1_000_000_000  # how long an acknowledgement may wait for somebody else's commit
+RETIRE_NS = 60_000_000_000  # how often to look for finished cells that need not be kept
+RETIRE_AGAIN_NS = 1_000_000_000  # and how long to leave it in peace between two batches
 RETRY_NS = 200_000_000  # how long a full disk is left alone
 _FROM_HOSTS = (HostAsked, HostGarbled, HostGone)
 _NO_ATTRIBUTES = b"\x80"  # a packed map
@@ -63,6 +66,7 @@ class Loop:
         self.trouble = ""
         self._lazy: list[Entry] = []
         self._lazy_since_ns = 0
+        self._retire_at_ns = ports.clock.now_ns() + RETIRE_AGAIN_NS
         self._ready: deque[FleetEvent] = deque()
         self._recover()
 
@@ -88,11 +92,22 @@ class Loop:
             self._decide_and_commit(events, now_ns)
         elif self._lazy and now_ns - self._lazy_since_ns >= LAZY_NS_MAX:
             self.flush()
+        elif now_ns >= self._retire_at_ns and not self.trouble:
+            self._retire(now_ns)
         return bool(events)
+
+    def _retire(self, now_ns: int) -> None:
+        """Let the journal forget some finished cells; only when there is nothing else to do."""
+        try:
+            cells = self.ports.store.retire(now_ns)
+        except JournalFull:
+            cells = []
+        forget_cells(self.fleet, cells)
+        self._retire_at_ns = now_ns + (RETIRE_AGAIN_NS if cells else RETIRE_NS)
 
     def _drain(self, now_ns: int) -> list[FleetEvent]:
         if self._stalls(now_ns):
-            arrived = self.ports.wires.drain(EVENTS_MAX)
+            arrived = [*self.ports.processes.drain(), *self.ports.wires.drain(EVENTS_MAX)]
             self.stalled += [event for event in arrived if not isinstance(event, _FROM_HOSTS)]
             return [event for event in arrived if isinstance(event, _FROM_HOSTS)]
         events, self.stalled = self.stalled, []
@@ -126,22 +141,26 @@ class Loop:
             self.trouble = ""
             self._lazy = []
             self.kept.put(entries)
-        elif self.fleet.entries:
-            if not self._lazy:
-                self._lazy_since_ns = now_ns
-            self._lazy = entries
-        self.fleet.entries = []
+            self.fleet.entries = []
+        self._keep_lazy(now_ns)
         self._speak()
 
     def _decide(self, beat: Beat, event: FleetEvent, now_ns: int) -> None:
-        for need in turn.needs(self.fleet, event):
-            self._learn(need, now_ns)
+        self._learn_for(event, now_ns)
         before = len(self.fleet.entries)
         ref = turn.take(self.fleet, event, self.ports.store.last_number, now_ns)
         if isinstance(event, HostAsked):
             new = self.fleet.entries[before:]
             wrote = any(not isinstance(entry.record, LAZY) for entry in new)
             beat.asked.append((event, ref, wrote))
+
+    def _learn_for(self, event: FleetEvent, now_ns: int) -> None:
+        """What the event is about; an idempotency key may in turn be about a cell."""
+        learned: list[turn.Need] = []
+        while needs := [need for need in turn.needs(self.fleet, event) if need not in learned]:
+            for need in needs:
+                self._learn(need, now_ns)
+            learned += needs
 
     def _learn(self, need: turn.Need, now_ns: int) -> None:
         """Bring what the journal knows into memory; this changes no fact."""
@@ -158,7 +177,14 @@ class Loop:
         effects: list[Effect] = self.fleet.effects
         self.fleet.effects = []
         self.speaker.speak(effects)
-        self.fleet.sweep()
+        sweep(self.fleet)
+
+    def _keep_lazy(self, now_ns: int) -> None:
+        """What was decided and is not committed yet may wait: memory has it, the journal will."""
+        if self.fleet.entries and not self._lazy:
+            self._lazy_since_ns = now_ns
+        self._lazy += self.fleet.entries
+        self.fleet.entries = []
 
     def flush(self) -> None:
         """Commit what could wait; for the end of a life, and for idle moments."""
@@ -190,33 +216,24 @@ class Loop:
         for event, ref, wrote in beat.asked:
             self.fleet.mark()
             if not wrote:
-                for need in turn.needs(self.fleet, event):
-                    self._learn(need, now_ns)
+                self._learn_for(event, now_ns)
                 ref = turn.take(self.fleet, event, self.ports.store.last_number, now_ns)
                 wrote = any(not isinstance(e.record, LAZY) for e in self.fleet.entries)
             if wrote:
                 self.fleet.undo()
                 if ref is not None:
-                    self.fleet.speak(self._journal_refusal(event, why))
-            self.fleet.entries = []
+                    self.fleet.speak(_journal_refusal(event, why, self.ports.store.last_number))
+            self._keep_lazy(now_ns)
             self._speak()
 
     def _refuse_all(self, beat: Beat, why: str) -> None:
         """What is on the disk is not known: nobody is told anything but that."""
         self.fleet.undo()
         asked = [event for event, ref, _ in beat.asked if ref is not None]
-        self.fleet.speak(*(self._journal_refusal(event, why) for event in asked))
-        self._speak()
-
-    def _journal_refusal(self, event: HostAsked, why: str) -> TellConnection:
-        # To the connection: an Attach that was undone has no attachment to answer to.
-        text = (
-            f"the journal could not be written ({why}); nothing was acknowledged: "
-            "free space on its disk, or mend it, and ask again"
+        self.fleet.speak(
+            *(_journal_refusal(event, why, self.ports.store.last_number) for event in asked)
         )
-        number, journal = event.request.number, self.ports.store.last_number
-        refusal = Refused(number, journal, "journal", text[:4_000], _NO_ATTRIBUTES)
-        return TellConnection(event.connection, refusal)
+        self._speak()
 
     # -- waiting ----------------------------------------------------------------------------------
 
@@ -227,8 +244,18 @@ class Loop:
             return self.stall_ends_ns - now_ns
         if self._ready or self.stalled:
             return 0
-        moments = [self.fleet.next_deadline_ns()]
-        if self._lazy:
-            moments.append(self._lazy_since_ns + LAZY_NS_MAX)
+        lazy_ns = self._lazy_since_ns + LAZY_NS_MAX if self._lazy else None
+        moments = [self.fleet.next_deadline_ns(), lazy_ns]
         due = [moment for moment in moments if moment is not None]
         return max(0, min(due) - now_ns) if due else None
+
+
+def _journal_refusal(event: HostAsked, why: str, journal: int) -> TellConnection:
+    # To the connection: an Attach that was undone has no attachment to answer to.
+    text = (
+        f"the journal could not be written ({why}); nothing was acknowledged: "
+        "free space on its disk, or mend it, and ask again"
+    )
+    number = event.request.number
+    refusal = Refused(number, journal, "journal", text[:4_000], _NO_ATTRIBUTES)
+    return TellConnection(event.connection, refusal)

@@ -148,7 +148,9 @@ class OsProcesses:
             self._pidfds.update(zip((token for token, _ in message.workers), fds, strict=True))
             self._living += message.workers
             if message.last:
-                self._gone.append(WorkersListed(tuple(self._living)))
+                self._gone.append(
+                    WorkersListed(tuple(self._living), fresh=self._zygote is not None)
+                )
                 self._living = []
 
     def _forget_pidfd(self, token: bytes) -> None:

@@ -120,6 +120,13 @@ class Store(Protocol):
     def stored_keys(self, session: str, version: int) -> list[str]:
         """The keys as of a version, sorted."""
 
+    def retire(self, now_ns: int) -> list[str]:
+        """Remove some finished cells that need not be kept any more; says which.
+
+        Those whose final event was acknowledged, oldest first, beyond 10 000 or after 7 days, and
+        unread ones after 30 days; their idempotency keys stay for 30 days more. Empty: no more.
+        """
+
     def close(self) -> None:
         """Let go of the files. Nothing that was committed is lost."""
 

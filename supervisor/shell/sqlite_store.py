@@ -6,8 +6,8 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ from ...protocol.errors import JournalError
 from ...protocol.ids import SECRET_BYTES
 from ..core import records as r
 from . import journal_schema as schema
+from . import retention
 from .journal_rows import Rows
 from .ports import Fenced, JournalBroken, JournalFull
 from .sqlite_reading import SqliteReading
@@ -46,7 +47,8 @@ class SqliteStore(SqliteReading):
             self._prepare(durability)
             self.journal_id, self.secret = self._identity()
             self._epoch = self._new_epoch()
-            self._last = int(self._one("SELECT coalesce(max(n), 0) FROM records"))
+            kept = int(self._one("SELECT value FROM meta WHERE key = 'last'") or 0)
+            self._last = max(kept, int(self._one("SELECT coalesce(max(n), 0) FROM records")))
         except sqlite3.Error as error:
             self._sql.close()
             raise self._unusable(error) from None
@@ -118,28 +120,45 @@ class SqliteStore(SqliteReading):
     def commit(self, entries: Sequence[r.Entry], at_ns: int) -> int:
         number = self._last
         chains: dict[str, bytes] = {}
-        try:
-            self._sql.execute("BEGIN IMMEDIATE")
-            if int(self._one("SELECT value FROM meta WHERE key = 'epoch'")) != self._epoch:
-                raise Fenced("a newer supervisor has taken this journal")
+        with self._transaction():
             rows = Rows(self._sql)
             for entry in entries:
                 number += 1
                 self._write(rows, number, at_ns, entry, chains)
             rows.flush()
-            self._sql.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._roll_back()
-            full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-            raise (JournalFull if full else JournalBroken)(str(error)) from error
-        except Fenced:
-            self._roll_back()
-            raise
         if len(self._chains) > CHAINS_MAX:
             self._chains.clear()  # they are read back when they are needed
         self._chains.update(chains)
         self._last = number
         return number
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, in our epoch only."""
+        try:
+            self._sql.execute("BEGIN IMMEDIATE")
+            if int(self._one("SELECT value FROM meta WHERE key = 'epoch'")) != self._epoch:
+                raise Fenced("a newer supervisor has taken this journal")
+            yield
+            self._sql.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+            raise (JournalFull if full else JournalBroken)(str(error)) from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def retire(self, now_ns: int) -> list[str]:
+        cells = retention.retired(self._sql, now_ns)
+        if cells:
+            with self._transaction():
+                retention.remove(self._sql, cells, now_ns)
+                # Numbers are never used again, also when the newest records are gone.
+                self._sql.execute("INSERT OR REPLACE INTO meta VALUES ('last', ?)", (self._last,))
+            for cell in cells:
+                self._chains.pop(cell, None)
+        return cells
 
     def _write(
         self, rows: Rows, number: int, at_ns: int, entry: r.Entry, chains: dict[str, bytes]

@@ -125,7 +125,7 @@ def test_a_cell_whose_end_was_undone_is_not_forgotten(stage: Stage, kind: CellKi
     host.terminates(cell)
     stage.store.full = False
     for _ in range(1_001):
-        stage.loop.fleet._finished[f"one that ended {_}"] = None
+        stage.loop.fleet.finished[f"one that ended {_}"] = None
     stage.passes(SECOND)
     host.ask(h.AskInfo())
     worker.says(saying.text("a"), saying.ended())

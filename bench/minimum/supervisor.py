@@ -1,0 +1,217 @@
+"""The hand-written minimum's supervisor: drain, one commit, then send. And nothing else.
+
+It makes the commits and sends the messages that Tidemark's promises require (a tool cycle: result;
+consumed; calls and frontier. A cell: creation; completion), on the same kinds of sockets, with the
+same journal settings. It validates nothing, keeps no history, fences nobody and knows no errors.
+
+`python supervisor.py DIRECTORY DURABILITY`; it ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import zmq
+
+EVENTS_MAX = 256
+SYNCHRONOUS = {"power": "FULL", "crash": "NORMAL"}
+Row = tuple[int, str, int, bytes]
+
+
+@dataclass(slots=True)
+class Cell:
+    """What the supervisor must remember about one cell."""
+
+    source: str
+    event: list[Any] | None = None
+    is_watched: bool = False
+    inputs: list[Any] = field(default_factory=list)
+    resuming: int = 0
+
+
+class Minimum:
+    """One supervisor, one host, any number of cells."""
+
+    def __init__(self, directory: Path, durability: str) -> None:
+        self.sql = sqlite3.connect(directory / "journal.db", isolation_level=None)
+        self.sql.execute("PRAGMA journal_mode = WAL")
+        self.sql.execute(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
+        self.sql.execute(
+            "CREATE TABLE records (n INTEGER PRIMARY KEY, cell INTEGER, kind TEXT, "
+            "number INTEGER, body BLOB)"
+        )
+        self.context = zmq.Context()
+        self.hosts = self._router(f"ipc://{directory}/host.sock")
+        self.workers = self._router(f"ipc://{directory}/worker.sock")
+        self.zygote, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        script = Path(__file__).parent / "zygote.py"
+        self.zygote_process = subprocess.Popen(
+            [sys.executable, str(script), str(theirs.fileno()), f"ipc://{directory}/worker.sock"],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+        )
+        theirs.close()
+        self.zygote.recv(16)  # it is ready
+        self.zygote.setblocking(False)
+        self.cells: dict[int, Cell] = {}
+        self.host = b""
+        self.commits = 0
+        self.rows: list[Row] = []
+        self.to_host: deque[list[Any]] = deque()
+        self.to_workers: deque[tuple[int, list[Any]]] = deque()
+        self.to_fork: deque[int] = deque()
+
+    def _router(self, endpoint: str) -> zmq.Socket[bytes]:
+        router: zmq.Socket[bytes] = self.context.socket(zmq.ROUTER)
+        router.linger = 0
+        router.bind(endpoint)
+        return router
+
+    def serve(self) -> None:
+        """Until standard input ends."""
+        poller = zmq.Poller()
+        lifeline = sys.stdin.fileno()
+        for source in (self.hosts, self.workers, self.zygote.fileno(), lifeline):
+            poller.register(source, zmq.POLLIN)
+        while True:
+            while self._drain():
+                self._commit()
+                self._speak()
+            ready = dict(poller.poll())
+            if lifeline in ready:
+                return
+            if self.zygote.fileno() in ready:
+                self.zygote.recv(256)  # a worker has ended; it was told to
+
+    def _drain(self) -> bool:
+        taken = 0
+        while taken < EVENTS_MAX:
+            before = taken
+            for router, on_message in (
+                (self.workers, self._on_worker),
+                (self.hosts, self._on_host),
+            ):
+                try:
+                    who, body = router.recv_multipart(zmq.NOBLOCK)
+                except zmq.Again:
+                    continue
+                taken += 1
+                on_message(who, msgpack.unpackb(body))
+            if taken == before:
+                break
+        return taken > 0
+
+    def _commit(self) -> None:
+        if not self.rows:
+            return
+        self.sql.execute("BEGIN IMMEDIATE")
+        self.sql.executemany(
+            "INSERT INTO records (cell, kind, number, body) VALUES (?, ?, ?, ?)", self.rows
+        )
+        self.sql.execute("COMMIT")
+        self.commits += 1
+        self.rows.clear()
+
+    def _speak(self) -> None:
+        while self.to_workers:
+            cell, said = self.to_workers.popleft()
+            self.workers.send_multipart([b"%d" % cell, msgpack.packb(said)], zmq.NOBLOCK)
+        while self.to_host:
+            self.hosts.send_multipart(
+                [self.host, msgpack.packb(self.to_host.popleft())], zmq.NOBLOCK
+            )
+        while self.to_fork:
+            self.zygote.send(b"%d" % self.to_fork.popleft())
+
+    # -- what a host says -------------------------------------------------------------------------
+
+    def _on_host(self, who: bytes, said: list[Any]) -> None:
+        self.host = who
+        kind, number = said[0], said[1]
+        if kind == "create":
+            self.cells[number] = Cell(said[2])
+            self.rows.append((number, kind, 0, said[2].encode()))
+            self.to_host.append(["created", number])
+            self.to_fork.append(number)
+        elif kind == "observe":
+            self.cells[number].is_watched = True
+            self._answer_observer(number)
+        elif kind == "result":
+            self.rows.append((number, kind, said[2], msgpack.packb(said[3])))
+            self.cells[number].inputs.append(said[2:])
+            self.to_host.append(["noted", number, said[2]])
+            self._continue(number)
+        elif kind == "resume":
+            self.cells[number].resuming = said[2]
+            self._continue(number)
+        elif kind == "count":
+            self.to_host.append(["counted", self.commits])
+
+    def _continue(self, number: int) -> None:
+        cell = self.cells[number]
+        if cell.resuming and cell.inputs:
+            self.to_workers.append((number, ["continue", cell.resuming, cell.inputs]))
+            cell.inputs, cell.resuming = [], 0
+
+    def _answer_observer(self, number: int) -> None:
+        cell = self.cells[number]
+        if cell.is_watched and cell.event is not None:
+            self.to_host.append(["event", number, *cell.event])
+            cell.is_watched = False
+
+    # -- what a worker says -----------------------------------------------------------------------
+
+    def _on_worker(self, who: bytes, said: list[Any]) -> None:
+        kind, number = said[0], int(who)
+        cell = self.cells[number]
+        if kind == "hello":
+            self.to_workers.append((number, ["start", cell.source]))
+        elif kind == "confirmed":
+            self.rows.append((number, kind, said[1], b""))
+            self.to_host.append(["resumed", number, said[1]])
+            cell.event = None
+        elif kind == "paused":
+            _, generation, output, calls = said
+            for call in calls:
+                self.rows.append((number, "call", call[0], msgpack.packb(call)))
+                self.to_host.append(["offer", number, *call])
+            self.rows.append((number, kind, generation, msgpack.packb(said)))
+            cell.event = [generation, output, calls]
+            self._answer_observer(number)
+        elif kind == "finished":
+            self.rows.append((number, kind, 0, msgpack.packb(said)))
+            cell.event = [0, said[1], []]
+            self._answer_observer(number)
+            self.to_workers.append((number, ["bye"]))
+
+    def end(self) -> None:
+        """End the zygote, and with it the workers."""
+        self.zygote.close()
+        self.zygote_process.wait()
+        self.context.destroy(linger=0)
+        self.sql.close()
+
+
+def main() -> None:
+    """Serve; then leave nothing."""
+    directory = Path(sys.argv[1])
+    minimum = Minimum(directory, sys.argv[2])
+    try:
+        print("ready", flush=True)
+        minimum.serve()
+    finally:
+        minimum.end()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

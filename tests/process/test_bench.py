@@ -1,0 +1,93 @@
+"""The benchmarks run, and leave nothing behind. Their figures are nobody's concern here."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from fakes.waiting import until
+
+PROCESSES_MIN = 6  # two supervisors, two zygotes, two workers: both sides have begun
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A place for journals and sockets whose path is short."""
+    with tempfile.TemporaryDirectory(prefix="tmb-") as place:
+        yield Path(place)
+
+
+def command(root: Path, *arguments: str) -> list[str]:
+    return [sys.executable, str(root / "bench" / "run.py"), *arguments]
+
+
+def surroundings(scratch: Path) -> dict[str, str]:
+    return {**os.environ, "TMPDIR": str(scratch)}
+
+
+@pytest.mark.parametrize("case", ["create", "cycle-1", "cycle-64", "start"])
+def test_each_case_gives_figures(case: str, root: Path, scratch: Path) -> None:
+    out = scratch / "figures.json"
+    arguments = ["-k", case, "--rounds", "1", "--count", "3", "--json", str(out)]
+    ended = subprocess.run(
+        command(root, *arguments),
+        env=surroundings(scratch),
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert ended.returncode == 0, ended.stderr
+    figures: dict[str, Any] = json.loads(out.read_text())["cases"][case]
+    for side in ("tidemark", "minimum"):
+        assert figures[side]["n"] == 3 * figures["cells"]
+        assert figures[side]["p50_ms"] > 0
+        if case != "start":  # where nobody counts them
+            assert figures[side]["commits_per_piece"] > 0
+    assert f"| {case} " in ended.stdout
+    assert [path.name for path in scratch.iterdir()] == ["figures.json"]
+
+
+def test_a_case_that_does_not_exist_is_wrong_usage(root: Path) -> None:
+    ended = subprocess.run(
+        command(root, "-k", "nothing"), capture_output=True, text=True, timeout=30
+    )
+    assert ended.returncode == 2
+    assert "nothing" in ended.stderr
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_whatever_ends_it(end: signal.Signals, root: Path, scratch: Path) -> None:
+    running = subprocess.Popen(
+        command(root, "-k", "cycle-1", "--rounds", "100000"),
+        env=surroundings(scratch),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    started: list[psutil.Process] = []
+    try:
+        until(
+            lambda: len(psutil.Process(running.pid).children(recursive=True)) >= PROCESSES_MIN,
+            seconds=30.0,
+            what="both sides run",
+        )
+        started = psutil.Process(running.pid).children(recursive=True)
+        running.send_signal(end)
+        running.wait(30)
+        until(lambda: not any(one.is_running() for one in started), what=f"all of {started} end")
+        until(lambda: not any(scratch.iterdir()), what="their files are removed")
+    finally:
+        running.kill()
+        running.wait()
+        for one in started:
+            if one.is_running():
+                one.kill()
