@@ -7,11 +7,11 @@ record is made and when it is read back.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from ...protocol.limits import NOTIFICATIONS_KEPT_MAX
 from . import records as r
+from .changes import replace
 from .facts import Call, CallState, Cell, EventMark, Output, Phase, Queued
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ...protocol.host_answers import AlreadyGiven, EventGiven, ResumedGiven
 from ...protocol.ids import RequestRef
 from ...protocol.packed import EventKind, PackedEvent, Stepping
 from . import records as r
+from .changes import replace
 from .effects import GiveContinue, GiveEvent, Refuse, Reply
 from .facts import Cell, EventMark, Phase
 from .law import CellState, Observer, Outcome, Resuming

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ...protocol.host_answers import Attached, Done, SessionLost
 from ...protocol.host_requests import Attach, SessionAsk
 from ...protocol.ids import RequestRef, is_session_name
 from ...protocol.limits import TOOLS_BYTES_MAX, Limits
 from . import records as r
 from .ask_steps import end_by_host
+from .changes import replace
 from .effects import Refuse, Reply, TellHost, WatchHost
 from .endings import drop_backlog
 from .facts import Phase

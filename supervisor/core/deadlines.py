@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 from ...protocol import limits
 from ...protocol.ids import NO_REQUEST
@@ -10,6 +10,7 @@ from ...protocol.packed import EventKind, InputKind, PackedInput, Reason
 from . import records as r
 from .announce import end_if_done
 from .ask_steps import CONTINUE_REPEAT_NS_MAX, continue_of, yield_to_observer
+from .changes import replace
 from .effects import GiveAdopt, KillWorker
 from .facts import Cell, EventMark, Phase
 from .law import LEGAL, CellState, Outcome, Told

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ...protocol.ids import NO_REQUEST
 from ...protocol.limits import STORED_BYTES_MAX
 from ...protocol.packed import Reason
 from ...protocol.worker_messages import Finished
 from . import records as r
+from .changes import replace
 from .deadlines import complete, limit_text
 from .effects import KillWorker
 from .facts import Cell

@@ -41,7 +41,7 @@ class CallState(Enum):
     WITHDRAWN = "withdrawn"  # the cell does not wait any more; the host has not said so yet
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """The receipt of one call that is not over. `input`: the number of its result, or 0."""
 
@@ -90,7 +90,7 @@ class Queued:
     due_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Output:
     """How much a cell has put out, and what events have carried of it.
 
@@ -109,7 +109,7 @@ class Output:
     observed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cell:
     """The facts of one cell. `taken` is the last input that the worker has reported as taken."""
 

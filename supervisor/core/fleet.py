@@ -8,7 +8,7 @@ back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ...protocol.host_requests import AskEvents
 from ...protocol.ids import Incarnation, RequestRef, cell_id, worker_token
@@ -17,6 +17,7 @@ from . import records as r
 from .alarms import Alarms
 from .announce import announce
 from .apply import apply
+from .changes import replace
 from .deadlines import deadline_of
 from .effects import Effect, Read
 from .facts import Cell, Phase

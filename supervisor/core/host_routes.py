@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from ...protocol import host_requests as h
@@ -15,6 +14,7 @@ from . import events as e
 from . import records as r
 from .apply import created
 from .attach_routes import close_if_done, detach_observer, on_attach, on_close, on_detach
+from .changes import replace
 from .effects import Read, Refuse, Reply, TellConnection
 from .endings import drop_backlog
 from .fleet import Fleet, Remembered

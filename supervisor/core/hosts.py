@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ...protocol.limits import Limits
 from ...protocol.packed import ToolSpec
 from . import records as r
+from .changes import replace
 
 DETACHED = "it detached"
 CLOSED = "it closed its session"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Attachment:
     """One life of a host. `connection` and what follows it are not facts: they are this epoch's.
 
@@ -48,7 +49,7 @@ class Attachment:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Session:
     """A named group of cells. `holder` is the attachment that holds it, or 0."""
 

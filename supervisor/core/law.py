@@ -8,11 +8,12 @@ step of that event.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from ...protocol.ids import NO_REQUEST, RequestRef
+from .changes import replace
 from .effects import Effect
 from .facts import Cell, Phase
 from .records import CellRecord, Content
@@ -86,7 +87,7 @@ LEGAL: Final[dict[Phase, frozenset[Told]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Observer:
     """The one observation that waits. `deadline_ns` None: until something happens."""
 
@@ -97,7 +98,7 @@ class Observer:
     deadline_ns: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Resuming:
     """A Continue under way, and who waits for its outcome.
 
@@ -115,7 +116,7 @@ class Resuming:
     repeat_at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ending:
     """A decided end that is not told yet: calls are being cancelled, a worker is being killed."""
 
@@ -124,7 +125,7 @@ class Ending:
     worker_lives: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Waits:
     """What is under way and not a fact: it is lost with the supervisor, and asked for again.
 
@@ -157,7 +158,7 @@ class Waits:
     unacked: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CellState:
     """A cell as the supervisor sees it: facts, and what is under way."""
 

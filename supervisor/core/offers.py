@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ...protocol.host_answers import CallWithdrawn, Done, NoticeOffered
 from ...protocol.host_requests import CallRef, FinishCall, NoticeReceived, RunAgain
 from ...protocol.ids import RequestRef, tool_id
@@ -11,6 +9,7 @@ from ...protocol.limits import UNDERWAY_MAX
 from ...protocol.packed import InputKind, OnUnknown, PackedInput
 from . import records as r
 from .announce import end_if_done
+from .changes import replace
 from .deadlines import too_many_inputs
 from .effects import Effect, OfferCall, Refuse, Reply, TellHost
 from .endings import end_by_limit

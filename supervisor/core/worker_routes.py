@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ...protocol.ids import worker_token
 from ...protocol.limits import UNACKNOWLEDGED_BYTES_MAX, UNACKNOWLEDGED_MESSAGES_MAX
 from ...protocol.weights import item_bytes
@@ -12,6 +10,7 @@ from . import events as e
 from . import records as r
 from .announce import deliver, end_if_done
 from .ask_steps import continue_of
+from .changes import replace
 from .deadlines import adopt
 from .effects import ForgetWorker, ForkWorker, GiveAcknowledge, GiveStart, GiveStored, KillWorker
 from .endings import end_by_limit, finish, lose, stored_over
