@@ -77,7 +77,7 @@ class Connection:
         self._turn()
         done, _ = await asyncio.wait({self._opened}, timeout=ATTACH_SECONDS_MAX)
         if not done:
-            raise nobody_answers(self.endpoint, ATTACH_SECONDS_MAX)
+            raise self.core.passing_refusal or nobody_answers(self.endpoint, ATTACH_SECONDS_MAX)
         return self._opened.result()
 
     async def close(self) -> None:

@@ -73,11 +73,13 @@ class HostCore:
 
     Attributes:
         journal: the highest record number that this host was ever told.
+        passing_refusal: why the last Attach was refused that will be asked again.
         lost: why the session is not this host's any more; None while it is.
     """
 
     def __init__(self, identity: Identity, session: SessionAsk | None) -> None:
         self.journal = 0
+        self.passing_refusal: TidemarkError | None = None
         self.lost: TidemarkError | None = None
         self._book = RequestBook()
         self._attachment = Attachment(identity, session, self._book)
@@ -231,8 +233,9 @@ class HostCore:
             self._settle(message.number, None, error)
 
     def _on_attach_refused(self, error: TidemarkError) -> None:
-        passing = isinstance(error, ShuttingDownError) or not error.outcome_known
-        if self.attached is not None and passing:
+        drains = isinstance(error, ShuttingDownError) and self.attached is not None
+        if drains or not error.outcome_known:  # then it may have been written all the same
+            self.passing_refusal = error
             return  # a successor comes, or the disk gets room: `repeat_oldest` asks again
         self._attachment.attaching = None
         self._happened.append(AttachRefused(error))

@@ -120,7 +120,8 @@ def _create(
     if source is None:
         return
     digest = fleet.world.packers.digest(ask)
-    owner = fleet.keys.get((attachment.session, ask.key)) if ask.key else None
+    key = create_key(ask, ref)
+    owner = fleet.keys.get((attachment.session, key))
     if owner is not None and owner[0]:
         _same_key(fleet, ref, ask, owner, digest)
         return
@@ -137,7 +138,7 @@ def _create(
         limits=ask.limits.over(attachment.limits),
         created_us=created_us,
         request=ref,
-        key=ask.key,
+        key=key,
         ask_digest=digest,
         stored_version=session.stored_version,
         tools_of=attachment.number,
@@ -147,10 +148,17 @@ def _create(
     fleet.append(cell, record)
     fleet.put(CellState(created(record, now_ns)), now_ns)
     fleet.answers[ref] = Remembered("create", cell)
-    if ask.key:
-        fleet.keys[(session.name, ask.key)] = (cell, digest)
+    fleet.keys[(session.name, key)] = (cell, digest)
     queue_worker(fleet, fleet.cells[cell], now_ns)
     fleet.speak(Reply(ref, CellMade(cell, ask.kind, ask.name)))
+
+
+def create_key(ask: h.CreateCell, ref: RequestRef) -> str:
+    """The idempotency key of a create; without one it is the request itself, which may be repeated.
+
+    No key of a host begins with a zero character by accident.
+    """
+    return ask.key or f"\0{ref}"
 
 
 def _source(fleet: Fleet, ref: RequestRef, ask: h.CreateCell) -> str | None:

@@ -18,7 +18,7 @@ from .effects import Reply, WatchHost
 from .endings import change_stored, end_by_limit
 from .facts import Cell, Phase
 from .fleet import Fleet, Remembered
-from .host_routes import on_asked
+from .host_routes import create_key, on_asked
 from .host_routes import on_garbled as on_host_garbled
 from .hosts import attached, ended, held_by, opened
 from .worker_routes import (
@@ -58,10 +58,13 @@ def needs(fleet: Fleet, event: e.FleetEvent) -> list[Need]:
     ask = event.request.ask
     if isinstance(ask, h.CreateCell):
         attachment = fleet.attachments.get(event.request.attachment)
-        if ask.key and attachment and (attachment.session, ask.key) not in fleet.keys:
-            return [NeedKey(attachment.session, ask.key)]
-        owner = fleet.keys.get((attachment.session, ask.key)) if ask.key and attachment else None
-        return [NeedCell(owner[0])] if owner and owner[0] and owner[0] not in fleet.cells else []
+        if attachment is None:
+            return []
+        key = create_key(ask, h.ref(event.request))
+        if (attachment.session, key) not in fleet.keys:
+            return [NeedKey(attachment.session, key)]
+        owner, _ = fleet.keys[(attachment.session, key)]
+        return [NeedCell(owner)] if owner and owner not in fleet.cells else []
     call = getattr(ask, "call", None)
     cell = call.cell if call is not None else getattr(ask, "cell", "")
     return [NeedCell(cell)] if cell and cell not in fleet.cells else []

@@ -31,6 +31,7 @@ from ..core.events import (
     WorkersListed,
     ZygoteLost,
 )
+from .orphans import become_subreaper, kill_children
 from .process_table import started_ns, usage_of
 from .zygote_link import ZygoteGone, ZygoteLink, start_zygote
 
@@ -52,6 +53,7 @@ class OsProcesses:
         self._host_pidfds: dict[int, int] = {}
         self._gone: list[FleetEvent] = []
         self._living: list[tuple[bytes, int]] = []
+        become_subreaper()
         self._zygote: subprocess.Popen[bytes] | None = None
         self._ready: int | None = None
         self._link: ZygoteLink | None = None
@@ -63,9 +65,11 @@ class OsProcesses:
     # -- the zygote -------------------------------------------------------------------------------
 
     def _connect_or_start(self) -> None:
+        self._fresh = False
         try:
             self._take_command()
         except OSError:
+            self._fresh = True
             seed = 0  # one hash order for every cell of every zygote: replay depends on it
             self._zygote, self._ready = start_zygote(self._path, self._extra, seed, self._log)
             self._epoll.register(self._ready, select.EPOLLIN)
@@ -77,6 +81,7 @@ class OsProcesses:
     def retake(self, epoch: int) -> None:
         """Take command again in a new epoch: the zygote says once more who lives."""
         self._epoch = epoch
+        self._fresh = False  # it has made workers for us before
         if self._link is not None:
             self._link.send(Command(epoch, os.getpid()))
 
@@ -104,6 +109,7 @@ class OsProcesses:
         if self._zygote is not None:
             self._zygote.kill()  # if it has closed the connection without ending
             self._zygote.wait()
+        kill_children(spared=set())
         for token in list(self._pidfds):
             self._forget_pidfd(token)
         self._living.clear()
@@ -148,9 +154,7 @@ class OsProcesses:
             self._pidfds.update(zip((token for token, _ in message.workers), fds, strict=True))
             self._living += message.workers
             if message.last:
-                self._gone.append(
-                    WorkersListed(tuple(self._living), fresh=self._zygote is not None)
-                )
+                self._gone.append(WorkersListed(tuple(self._living), fresh=self._fresh))
                 self._living = []
 
     def _forget_pidfd(self, token: bytes) -> None:
@@ -215,6 +219,7 @@ class OsProcesses:
             except subprocess.TimeoutExpired:
                 self._zygote.kill()  # its workers die with it
                 self._zygote.wait()
+        kill_children(spared=set())
 
     def _close(self) -> None:
         for token in list(self._pidfds):

@@ -1,0 +1,213 @@
+"""The wires between a supervisor and its peers, with delays, broken connections and crashes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from tidemark.protocol import codec
+from tidemark.protocol.host_answers import ToHost
+from tidemark.protocol.worker_messages import ToWorker
+from tidemark.supervisor.core.events import FleetEvent, HostAsked, WorkerSpoke
+
+from .memory_store import unguarded
+from .sim_time import SimTime
+
+Message = Any
+
+
+class Net:
+    """Every connection of the machine; outlives supervisors.
+
+    Attributes:
+        slowness: how much longer than usual messages take.
+        encodes: send real bytes, not the messages themselves.
+        full_after: a worker that has not read so many messages gets no more; 0: no bound.
+    """
+
+    def __init__(self, time: SimTime, rng: random.Random) -> None:
+        self.time = time
+        self.rng = rng
+        self.slowness = 1
+        self.encodes = False
+        self.full_after = 0
+        self.fuse: Callable[[str], None] = unguarded
+        self.on_arrival: Callable[[], None] = lambda: None
+        self.listening: SimWires | None = None
+        self.lines: dict[bytes, Line] = {}
+        self.peers: list[Line] = []
+
+    def delay_ns(self) -> int:
+        """How long the next message takes."""
+        return int(self.rng.expovariate(1 / 200_000) * self.slowness) + 20_000
+
+    def listen(self) -> SimWires:
+        """A supervisor binds; its peers connect when they notice."""
+        self.listening = SimWires(self)
+        for line in self.peers:
+            line.connect_soon()
+        return self.listening
+
+    def close(self) -> None:
+        """The supervisor is gone. What it sent may still arrive, in order; what it did not read
+        is lost."""
+        self.listening = None
+        for line in list(self.lines.values()):
+            line.down(keeps=self.rng.random() < 0.7)
+
+
+class Line:
+    """One peer's connection.
+
+    Args:
+        name: the routing id; a host gets another with each connection.
+        hear: given each message that arrives.
+        on_up: called each time that there is a connection.
+        queues: what is sent without a connection waits for one (else it is refused).
+    """
+
+    def __init__(
+        self,
+        net: Net,
+        name: bytes,
+        hear: Callable[[Any], None],
+        on_up: Callable[[], None],
+        *,
+        queues: bool,
+    ) -> None:
+        self.net = net
+        self.name = name
+        self.is_connected = False
+        self.unread = 0
+        self.is_stalled = False
+        self._first_name = name
+        self._hear, self._on_up = hear, on_up
+        self._queues = queues
+        self._queue: list[Message] = []
+        self._connections = 0
+        self._last_in_ns = 0
+        self._last_out_ns = 0
+        self._closed = False
+        self._lost_upto = 0
+        net.peers.append(self)
+
+    def connect_soon(self) -> None:
+        """Connect after a while, if somebody listens then."""
+        self.net.time.later(self.net.rng.randrange(50_000, 20_000_000), self._connect)
+
+    def _connect(self) -> None:
+        if self._closed or self.is_connected or self.net.listening is None:
+            return
+        self._connections += 1
+        if self._queues:
+            self.name = self._first_name + b"-%d" % self._connections
+        self.net.lines[self.name] = self
+        self.is_connected = True
+        queue, self._queue = self._queue, []
+        for message in queue:
+            self.send(message)
+        self._on_up()
+
+    def down(self, *, keeps: bool) -> None:
+        """The connection breaks. `keeps`: what is on its way to the peer still arrives."""
+        self.is_connected = False
+        self.net.lines.pop(self.name, None)
+        if not keeps:
+            self._lost_upto = self._connections
+
+    def drop(self) -> None:
+        """The connection breaks, and is made again after a while."""
+        if self.is_connected:
+            self.down(keeps=False)
+            self.connect_soon()
+
+    def close(self) -> None:
+        """The peer is gone."""
+        if not self._closed:
+            self._closed = True
+            self.is_connected = False
+            self.net.lines.pop(self.name, None)
+            self.net.peers.remove(self)
+
+    # -- to the supervisor ------------------------------------------------------------------------
+
+    def send(self, message: Message) -> bool:
+        """Send; False: there is no connection."""
+        if not self.is_connected:
+            if self._queues and not self._closed:
+                self._queue.append(message)
+            return self._queues
+        at_ns = max(self._last_in_ns + 1, self.net.time.now_ns + self.net.delay_ns())
+        self._last_in_ns = at_ns
+        name, connection, wires = self.name, self._connections, self.net.listening
+        event = HostAsked(name, message) if self._queues else WorkerSpoke(name, message)
+        if self.net.encodes:
+            event = _reencoded(event)
+
+        def arrive() -> None:
+            # Bytes that a killed process had handed over are still read; of a broken connection
+            # nothing is.
+            whole = self._closed or (self.is_connected and connection == self._connections)
+            if whole and wires is not None and wires is self.net.listening:
+                wires.arrived.append(event)
+                self.net.on_arrival()
+
+        self.net.time.later(at_ns - self.net.time.now_ns, arrive)
+        return True
+
+    # -- from the supervisor ----------------------------------------------------------------------
+
+    def give(self, message: Message) -> bool:
+        """The supervisor sends; False: it cannot."""
+        if not self.is_connected:
+            return False
+        if self.net.full_after and self.is_stalled and self.unread >= self.net.full_after:
+            return False
+        at_ns = max(self._last_out_ns + 1, self.net.time.now_ns + self.net.delay_ns())
+        self._last_out_ns = at_ns
+        connection = self._connections
+        self.unread += 1
+
+        def arrive() -> None:
+            self.unread -= 1
+            if not self._closed and connection > self._lost_upto:
+                self._hear(message)
+
+        self.net.time.later(at_ns - self.net.time.now_ns, arrive)
+        return True
+
+
+def _reencoded(event: HostAsked | WorkerSpoke) -> HostAsked | WorkerSpoke:
+    """The event after its message has been bytes."""
+    if isinstance(event, HostAsked):
+        frames = codec.FROM_HOST.encode(event.request)
+        return HostAsked(event.connection, codec.FROM_HOST.decode(frames))
+    frames = codec.FROM_WORKER.encode(event.message)
+    return WorkerSpoke(event.token, codec.FROM_WORKER.decode(frames))
+
+
+class SimWires:
+    """See `ports.Wires`."""
+
+    def __init__(self, net: Net) -> None:
+        self._net = net
+        self.arrived: list[FleetEvent] = []
+
+    def drain(self, most: int) -> list[FleetEvent]:
+        events, self.arrived = self.arrived[:most], self.arrived[most:]
+        return events
+
+    def tell_host(self, connection: bytes, message: ToHost) -> bool:
+        self._net.fuse("before tell_host")
+        if self._net.encodes:
+            message = codec.TO_HOST.decode(codec.TO_HOST.encode(message))
+        line = self._net.lines.get(connection)
+        return line is not None and line.give(message)
+
+    def tell_worker(self, token: bytes, message: ToWorker) -> bool:
+        self._net.fuse("before tell_worker")
+        if self._net.encodes:
+            message = codec.TO_WORKER.decode(codec.TO_WORKER.encode(message))
+        line = self._net.lines.get(token)
+        return line is not None and line.give(message)

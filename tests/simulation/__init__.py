@@ -1,0 +1,1 @@
+"""The whole machine in virtual time, from one seed: clock, disk, wires and processes."""

@@ -1,0 +1,184 @@
+"""One seed's world: a machine, its supervisors, its hosts, and what goes wrong."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from functools import partial
+from typing import Any
+
+from tidemark.protocol.host_requests import SessionAsk
+from tidemark.protocol.ids import Incarnation
+from tidemark.protocol.limits import Limits
+from tidemark.protocol.packed import CellKind, OnUnknown, ToolKind, ToolSpec
+
+from fakes.memory_store import Disk
+from fakes.sim_processes import Zygote
+from fakes.sim_time import SimTime
+from fakes.sim_wires import Net
+
+from . import scripts
+from .faults import Faults
+from .host_promises import HostPromises
+from .programs import Program, draw
+from .promises import JournalPromises
+from .sim_host import MS, SECOND, SimHost
+from .sim_supervisor import SimSupervisor
+from .sim_worker import SimWorker
+
+STORY_LINES_MAX = 400
+PATIENCE_NS = 120 * SECOND
+
+
+def _tool(name: str, on_unknown: OnUnknown) -> ToolSpec:
+    return ToolSpec(name, name, "", "()", ToolKind.FUNCTION, on_unknown, False, 0)
+
+
+TOOLS = (
+    _tool("search", OnUnknown.ASK),
+    _tool("slow", OnUnknown.ASK),
+    _tool("retry_me", OnUnknown.RETRY),
+    _tool("fail_me", OnUnknown.FAIL),
+)
+
+
+class World:
+    """Everything that happens for one seed. `run()` raises `PromiseBroken` if a promise breaks."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.time = SimTime()
+        self.story: deque[tuple[int, object, str, object]] = deque(maxlen=STORY_LINES_MAX)
+        self.disk = Disk(secret=self.rng.randbytes(32))
+        self.net = Net(self.time, self.rng)
+        self.net.encodes = seed % 16 == 0
+        self.workers: dict[tuple[str, Incarnation], SimWorker] = {}
+        self.programs: dict[str, Program] = {}
+        self.zygote = Zygote(self.time, self.rng, self._birth)
+        self.hosts: list[SimHost] = []
+        self.journal = JournalPromises(self)
+        self.promises = HostPromises(self)
+        self.disk.watchers.append(self.journal.committed)
+        self.supervisor = SimSupervisor(self)
+        self.faults = Faults(self)
+        self.is_calm = False
+
+    def _birth(
+        self, token: bytes, cell: str, incarnation: Incarnation, zygote: Zygote
+    ) -> SimWorker:
+        worker = SimWorker(self, zygote, token, cell, incarnation)
+        self.workers[(cell, incarnation)] = worker
+        return worker
+
+    def worker_of(self, cell: str, incarnation: Incarnation | None) -> SimWorker | None:
+        """The worker of this life of a cell."""
+        return None if incarnation is None else self.workers.get((cell, incarnation))
+
+    def note(self, who: object, verb: str, what: object) -> None:
+        """One line of the story."""
+        self.story.append((self.time.now_ns, who, verb, what))
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether the journal has the end of every cell."""
+        return all(log.final is not None for log in self.journal.cells.values())
+
+    # -- one run ----------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Trouble first, then calm until everything has ended."""
+        self.supervisor.start()
+        self._first_holder()
+        if self.rng.random() < 0.5:
+            self.add_racer()
+        self.faults.plan()
+        self._until(self.faults.until_ns)
+        self.faults.stop()
+        self.is_calm = True
+        self.note("world", "is", "calm")
+        self._last_holder()
+        end_ns = self.time.now_ns + PATIENCE_NS
+        while self.time.now_ns < end_ns and not self._is_quiet():
+            self.time.step(end_ns)
+        self.promises.at_the_end()
+
+    def _until(self, until_ns: int) -> None:
+        while self.time.step(until_ns):
+            pass
+
+    def _is_quiet(self) -> bool:
+        if not self.all_ended or self.zygote.living:
+            return False
+        return not any(host.is_alive and host.core.waits for host in self.hosts) and (
+            not any(self.supervisor.notices_left())
+        )
+
+    # -- hosts ------------------------------------------------------------------------------------
+
+    def _ask(self, *, take_over: bool) -> SessionAsk:
+        return SessionAsk("s", TOOLS, None, None, None, Limits(), take_over)
+
+    def _first_holder(self) -> None:
+        host = SimHost(self, "host-A", self._ask(take_over=False))
+        self.hosts.append(host)
+        for number in range(self.rng.choice((1, 1, 2, 3))):
+            program = draw(self.rng, f"program {number}")
+            self.programs[program.name] = program
+            key = f"key {number}" if self.rng.random() < 0.7 else ""
+            delay_ns = self.rng.choice((0, 0, 30, 300)) * MS
+            host.drive(scripts.create(self, host, program, key, delay_ns))
+        if self.rng.random() < 0.3:
+            host.drive(scripts.write_values(self, host, 3))
+
+    def cell_made(self, host: SimHost, cell: str, program: Program) -> None:
+        """A host has been told that its cell is there."""
+        host.drive(scripts.follow(self, host, cell, program.kind, calm=False))
+        if self.rng.random() < 0.15:
+            delay_ns = self.rng.choice((0, 5, 50, 200, 700)) * MS
+            host.drive(scripts.terminate(self, host, cell, delay_ns))
+        if self.rng.random() < 0.3:
+            host.drive(scripts.look_around(self, host, cell))
+        for other in self.hosts:
+            if other is not host and other.is_alive:
+                self._race(other, cell, program.kind)
+
+    def _race(self, host: SimHost, cell: str, kind: CellKind) -> None:
+        host.drive(scripts.follow(self, host, cell, kind, calm=False))
+        if self.rng.random() < 0.1:
+            host.drive(scripts.terminate(self, host, cell, self.rng.randrange(400) * MS))
+
+    def add_racer(self) -> None:
+        """A host without a session, that does the same with the same cells."""
+        host = SimHost(self, f"racer-{len(self.hosts)}", None)
+        self.hosts.append(host)
+        for cell, summary in self.disk.cells.items():
+            self._race(host, cell, CellKind(summary.kind))
+
+    def add_successor(self) -> None:
+        """Another host takes the session over."""
+        host = SimHost(self, f"host-{len(self.hosts)}", self._ask(take_over=True))
+        self.hosts.append(host)
+        host.on_opened = partial(self._succeed, host)
+
+    def _succeed(self, host: SimHost) -> None:
+        for cell, summary in self.disk.cells.items():
+            host.drive(scripts.follow(self, host, cell, CellKind(summary.kind), calm=False))
+
+    def _last_holder(self) -> None:
+        host = SimHost(self, "last", self._ask(take_over=True))
+        self.hosts.append(host)
+        host.on_opened = lambda: host.drive(scripts.bring_to_end(self, host))
+
+    # -- the story --------------------------------------------------------------------------------
+
+    def told(self) -> str:
+        """The last part of what happened, and how to see it again."""
+        lines = [_line(*each) for each in self.story]
+        again = f"python tests/simulation/run.py --first {self.seed} --seeds 1"
+        return "\n".join([*lines, f"seed {self.seed}; again: {again}"])
+
+
+def _line(at_ns: int, who: object, verb: str, what: Any) -> str:
+    text = repr(what) if not isinstance(what, str) else what
+    return f"{(at_ns - 1_700_000_000_000_000_000) / MS:10.3f} ms  {who} {verb} {text:.400}"
