@@ -71,10 +71,8 @@ _NOT_REPEATABLE: Final = (Resume, Step, RunAgain)
 class HostCore:
     """One attachment: what was asked, what is unanswered, which calls are held.
 
-    Attributes:
-        journal: the highest record number that this host was ever told.
-        passing_refusal: why the last Attach was refused that will be asked again.
-        lost: why the session is not this host's any more; None while it is.
+    `journal` is the highest record number that this host was ever told, `lost` why the session is
+    not its any more, `passing_refusal` why an Attach was refused that is asked again.
     """
 
     def __init__(self, identity: Identity, session: SessionAsk | None) -> None:
