@@ -13,8 +13,9 @@ from typing import Any
 
 from ..protocol.errors import JournalError, TidemarkError
 from ..protocol.version import VERSION
-from .server import Server, Settings
-from .shell.state_directory import Held
+from .settings import Settings
+from .shell.state_directory import Held, StateDirectory
+from .shell.zygote_start import StartedZygote, is_listening, start_zygote
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,20 +62,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         version=VERSION,
     )
     try:
-        server = Server(settings)
+        directory = StateDirectory(settings.state)
+        directory.work.mkdir(mode=0o700, exist_ok=True)
     except Held as error:
         return _fail(options.ready_fd, "held", str(error))
-    except JournalError as error:
-        return _fail(options.ready_fd, error.code, str(error))
     except OSError as error:
         text = f"{options.state} cannot be used as a state directory: {error}"
         return _fail(options.ready_fd, TidemarkError.code, text)
-    _say(
-        options.ready_fd,
-        {"endpoint": server.endpoint, "pid": os.getpid(), "epoch": server.epoch},
-    )
+    return _serve(settings, directory, options.ready_fd)
+
+
+def _serve(settings: Settings, directory: StateDirectory, ready_fd: int) -> int:
+    zygote = None
+    if not is_listening(directory.zygote_socket):
+        arguments = settings.zygote_arguments(directory.path)
+        zygote = start_zygote(directory.zygote_socket, arguments, sys.stderr.fileno())
+    # Only now: while this is imported, the zygote imports what it needs on the other core.
+    from .server import Server
+
+    try:
+        server = Server(settings, directory, zygote)
+    except (JournalError, OSError) as error:
+        _give_up(directory, zygote)
+        code = getattr(error, "code", TidemarkError.code)
+        return _fail(ready_fd, code, str(error))
+    endpoint, epoch = server.endpoint, server.epoch
+    _say(ready_fd, {"endpoint": endpoint, "pid": os.getpid(), "epoch": epoch})
     server.serve()
     return 0
+
+
+def _give_up(directory: StateDirectory, zygote: StartedZygote | None) -> None:
+    if zygote is not None:
+        zygote.abandon()
+        directory.zygote_socket.unlink(missing_ok=True)
+    directory.release()
 
 
 def _fail(ready_fd: int, code: str, text: str) -> int:

@@ -7,8 +7,6 @@ import resource
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 
 import zmq
@@ -17,58 +15,49 @@ from ..protocol.errors import JournalError
 from .core import turn
 from .core.events import DrainAsked
 from .core.fleet import World
+from .settings import Settings
 from .shell.clock import SystemClock
+from .shell.host_watch import open_process
 from .shell.journal_schema import PACKERS
 from .shell.loop import Loop, Ports
-from .shell.os_processes import OsProcesses, open_process
+from .shell.os_processes import OsProcesses
 from .shell.ports import Fenced, JournalBroken
 from .shell.sqlite_store import SqliteStore
 from .shell.state_directory import StateDirectory
 from .shell.zmq_wires import ZmqWires
+from .shell.zygote_start import StartedZygote
 
 ISOLATION = "process"
 DRAIN_NS = 500_000_000  # for resumes and ends that are under way when we are asked to stop
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How a supervisor is run.
-
-    Attributes:
-        host_pid: the host with which a private supervisor ends; 0: it is not private.
-        idle_seconds: end after so long without unfinished cells and hosts; 0: never.
-        orphan_seconds: how long the zygote waits for a successor.
-    """
-
-    state: Path
-    durability: str
-    listen: str
-    host_pid: int
-    idle_seconds: float
-    orphan_seconds: float
-    version: str
-
-    @property
-    def private(self) -> bool:
-        return self.host_pid > 0
-
-
 class Server:
     """One supervisor, from taking its directory to leaving it."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Take the directory, open the journal, bind, and start or find the zygote.
+    def __init__(
+        self, settings: Settings, directory: StateDirectory, zygote: StartedZygote | None
+    ) -> None:
+        """Open the journal, bind, and take command of the zygote (None: one is there already).
+
+        It owns the directory and the zygote once it is made.
 
         Raises:
-            Held, JournalError, OSError.
+            JournalError, OSError.
         """
         self._settings = settings
         _raise_open_files()
-        self.directory = StateDirectory(settings.state)
+        self.directory = directory
         self._store = SqliteStore(self.directory.journal, settings.durability)
         self._clock = SystemClock(self._store.last_at_ns)
         self.endpoint = settings.listen or self.directory.host_endpoint
-        self._processes = self._start_processes()
+        self._processes = OsProcesses(
+            directory.zygote_socket,
+            directory.worker_endpoint,
+            self._store.epoch,
+            settings.zygote_arguments(directory.path),
+            sys.stderr.fileno(),
+            zygote,
+        )
         self._wires = ZmqWires(self.endpoint, self.directory.worker_endpoint)
         self._loop = self._new_loop()
         self._stop = ""
@@ -79,22 +68,6 @@ class Server:
         os.set_blocking(self._wake_write, False)
         os.set_blocking(self._wake_read, False)
         self._announce()
-
-    def _start_processes(self) -> OsProcesses:
-        settings = self._settings
-        self.directory.work.mkdir(mode=0o700, exist_ok=True)
-        extra = ["--supervisor-pid", str(os.getpid()), "--work", str(self.directory.work)]
-        extra += ["--orphan-seconds", str(settings.orphan_seconds)]
-        if settings.private:
-            extra += ["--private", "--host-pid", str(settings.host_pid)]
-            extra += ["--directory", str(self.directory.path)]
-        return OsProcesses(
-            self.directory.zygote_socket,
-            self.directory.worker_endpoint,
-            self._store.epoch,
-            extra,
-            sys.stderr.fileno(),
-        )
 
     def _new_loop(self) -> Loop:
         settings = self._settings

@@ -31,17 +31,26 @@ from ..core.events import (
     WorkersListed,
     ZygoteLost,
 )
+from .host_watch import HostWatch
 from .orphans import become_subreaper, kill_children
-from .process_table import started_ns, usage_of
-from .zygote_link import ZygoteGone, ZygoteLink, start_zygote
+from .process_table import usage_of
+from .zygote_link import ZygoteGone, ZygoteLink
+from .zygote_start import StartedZygote, start_zygote
 
 
 class OsProcesses:
     """See `ports.Processes`. `fileno()` is readable when `drain()` has something to find."""
 
     def __init__(
-        self, socket_path: Path, worker_endpoint: str, epoch: int, extra: list[str], log: int
+        self,
+        socket_path: Path,
+        worker_endpoint: str,
+        epoch: int,
+        extra: list[str],
+        log: int,
+        started: StartedZygote | None = None,
     ) -> None:
+        """Take command of the zygote that listens, or of `started`, or start one."""
         self._path = socket_path
         self._endpoint = worker_endpoint
         self._epoch = epoch
@@ -49,15 +58,17 @@ class OsProcesses:
         self._log = log
         self._epoll = select.epoll()
         self._pidfds: dict[bytes, int] = {}
-        self._hosts: dict[int, int] = {}
-        self._host_pidfds: dict[int, int] = {}
+        self._hosts = HostWatch(self._epoll)
         self._gone: list[FleetEvent] = []
         self._living: list[tuple[bytes, int]] = []
         become_subreaper()
         self._zygote: subprocess.Popen[bytes] | None = None
         self._ready: int | None = None
         self._link: ZygoteLink | None = None
-        self._connect_or_start()
+        if started is None:
+            self._connect_or_start()
+        else:
+            self._await(started)
 
     def fileno(self) -> int:
         return self._epoll.fileno()
@@ -69,10 +80,12 @@ class OsProcesses:
         try:
             self._take_command()
         except OSError:
-            self._fresh = True
-            seed = 0  # one hash order for every cell of every zygote: replay depends on it
-            self._zygote, self._ready = start_zygote(self._path, self._extra, seed, self._log)
-            self._epoll.register(self._ready, select.EPOLLIN)
+            self._await(start_zygote(self._path, self._extra, self._log))
+
+    def _await(self, started: StartedZygote) -> None:
+        self._fresh = True
+        self._zygote, self._ready = started.process, started.ready
+        self._epoll.register(self._ready, select.EPOLLIN)
 
     def _take_command(self) -> None:
         self._link = ZygoteLink(self._path, self._epoch)
@@ -127,10 +140,7 @@ class OsProcesses:
                 self._hear_zygote(self._link)
             else:
                 self._link.flush()
-        for pidfd in ready & self._host_pidfds.keys():
-            attachment = self._host_pidfds[pidfd]
-            self._unwatch(attachment)
-            self._gone.append(HostGone(attachment))
+        self._gone += [HostGone(attachment) for attachment in self._hosts.ended(ready)]
         events, self._gone = self._gone, []
         return events
 
@@ -184,21 +194,8 @@ class OsProcesses:
     # -- hosts ------------------------------------------------------------------------------------
 
     def watch_host(self, attachment: int, pid: int, started_ns: int) -> None:
-        self._unwatch(attachment)
-        pidfd = open_process(pid, started_ns)
-        if pidfd is None:
+        if not self._hosts.watch(attachment, pid, started_ns):
             self._gone.append(HostGone(attachment))
-            return
-        self._hosts[attachment] = pidfd
-        self._host_pidfds[pidfd] = attachment
-        self._epoll.register(pidfd, select.EPOLLIN)
-
-    def _unwatch(self, attachment: int) -> None:
-        pidfd = self._hosts.pop(attachment, None)
-        if pidfd is not None:
-            del self._host_pidfds[pidfd]
-            self._epoll.unregister(pidfd)
-            os.close(pidfd)
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -224,27 +221,10 @@ class OsProcesses:
     def _close(self) -> None:
         for token in list(self._pidfds):
             self._forget_pidfd(token)
-        for attachment in list(self._hosts):
-            self._unwatch(attachment)
+        self._hosts.close()
         if self._ready is not None:
             os.close(self._ready)
             self._ready = None
         if self._link is not None:
             self._link.close()
         self._epoll.close()
-
-
-def open_process(pid: int, expected_start_ns: int) -> int | None:
-    """A pidfd of this process, or None if it has ended (also when its pid was given to another).
-
-    The caller owns the descriptor. A start of 0 is not compared.
-    """
-    try:
-        pidfd = os.pidfd_open(pid)
-    except OSError:
-        return None
-    actual = started_ns(pid)
-    if expected_start_ns and actual != expected_start_ns:
-        os.close(pidfd)
-        return None
-    return pidfd

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -17,48 +14,10 @@ from ...protocol.zygote_messages import Command, FromZygote, Quit, ToZygote
 
 MESSAGE_BYTES: Final = 256 * 1024
 PIDFDS_MAX: Final = 200
-_KEPT: Final = ("PATH", "LANG", "LANGUAGE", "TZ", "HOME", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
 
 class ZygoteGone(Exception):
     """The zygote has closed its connection."""
-
-
-def scrubbed_environment(hash_seed: int) -> dict[str, str]:
-    """What workers may know of the supervisor's environment: where things are, and the language."""
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    kept.update({name: value for name, value in os.environ.items() if name.startswith("LC_")})
-    # One BLAS thread: a zygote must stay single-threaded to fork. Arenas: memory per idle worker.
-    kept.update(OPENBLAS_NUM_THREADS="1", MALLOC_ARENA_MAX="2", PYTHONHASHSEED=str(hash_seed))
-    return kept
-
-
-def start_zygote(
-    socket_path: Path, extra: Sequence[str], hash_seed: int, log: int
-) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a zygote in a session of its own.
-
-    Returns:
-        The process, and the read end of a pipe that says `ready` once the zygote listens. The
-        caller owns both.
-    """
-    ready, ready_write = os.pipe()
-    arguments = ["--socket", str(socket_path), "--ready-fd", str(ready_write), *extra]
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tidemark.worker", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=scrubbed_environment(hash_seed),
-            pass_fds=(ready_write,),
-            start_new_session=True,
-            cwd="/",
-        )
-    finally:
-        os.close(ready_write)
-    os.set_blocking(ready, False)
-    return process, ready
 
 
 class ZygoteLink:

@@ -1,0 +1,39 @@
+"""How a supervisor is run. Light to import: it is needed before anything else is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a supervisor is run.
+
+    Attributes:
+        host_pid: the host with which a private supervisor ends; 0: it is not private.
+        idle_seconds: end after so long without unfinished cells and hosts; 0: never.
+        orphan_seconds: how long the zygote waits for a successor.
+    """
+
+    state: Path
+    durability: str
+    listen: str
+    host_pid: int
+    idle_seconds: float
+    orphan_seconds: float
+    version: str
+
+    @property
+    def private(self) -> bool:
+        return self.host_pid > 0
+
+    def zygote_arguments(self, directory: Path) -> list[str]:
+        """What the zygote of this supervisor is told on its command line."""
+        arguments = ["--supervisor-pid", str(os.getpid()), "--work", str(directory / "work")]
+        arguments += ["--orphan-seconds", str(self.orphan_seconds)]
+        if self.private:
+            arguments += ["--private", "--host-pid", str(self.host_pid)]
+            arguments += ["--directory", str(directory)]
+        return arguments
