@@ -38,9 +38,9 @@ class Rows:
         if project is not None:
             project(self, record, number, at_ns, scope)
 
-    def do(self, statement: str, *values: Any) -> None:
-        """One statement, after everything that was collected before it."""
-        self._sql.execute(statement, values)
+    def do(self, statement: str, *values: Any, **named: Any) -> None:
+        """One statement, with values for its `?` or its `:name`s, but not for both."""
+        self._sql.execute(statement, named or values)
 
 
 def _created(rows: Rows, record: r.CellCreated, number: int, at_ns: int, scope: str) -> None:
@@ -68,10 +68,10 @@ def _said(rows: Rows, record: r.WorkerSaid, number: int, at_ns: int, scope: str)
     made = sum(type(step) is r.NoticeMade for step in record.steps)
     if made:
         rows.do(
-            "INSERT INTO notices VALUES (?1, ?2, 0) "
-            "ON CONFLICT (cell) DO UPDATE SET made = made + ?2",
-            scope,
-            made,
+            "INSERT INTO notices VALUES (:cell, :made, 0) "
+            "ON CONFLICT (cell) DO UPDATE SET made = made + :made",
+            cell=scope,
+            made=made,
         )
 
 
@@ -82,13 +82,13 @@ def _noticed(rows: Rows, record: r.NoticesDelivered, number: int, at_ns: int, sc
 def _event(rows: Rows, cell: str, event: EventMark, number: int) -> None:
     # Session streams have frontiers and ends only; a yield is its own cell's affair.
     yielded = event.kind is EventKind.YIELDED
-    owner = "''" if yielded else "(SELECT session FROM cells WHERE id = ?1)"
+    owner = "''" if yielded else "(SELECT session FROM cells WHERE id = :cell)"
     rows.do(
-        f"INSERT INTO events VALUES (?1, ?2, ?3, {owner}, ?4)",
-        cell,
-        event.number,
-        number,
-        schema.pack_mark(event),
+        f"INSERT INTO events VALUES (:cell, :event, :record, {owner}, :mark)",
+        cell=cell,
+        event=event.number,
+        record=number,
+        mark=schema.pack_mark(event),
     )
 
 
@@ -104,10 +104,10 @@ def _yielded(rows: Rows, record: r.YieldMade, number: int, at_ns: int, scope: st
 
 def _seen(rows: Rows, record: r.EventAcknowledged, number: int, at_ns: int, scope: str) -> None:
     rows.do(
-        "UPDATE cells SET seen = 1 WHERE id = ?1 AND state <> '' "
-        "AND ?2 = (SELECT max(number) FROM events WHERE cell = ?1)",
-        scope,
-        record.number,
+        "UPDATE cells SET seen = 1 WHERE id = :cell AND state <> '' "
+        "AND :event = (SELECT max(number) FROM events WHERE cell = :cell)",
+        cell=scope,
+        event=record.number,
     )
 
 
@@ -161,12 +161,13 @@ def _writes_of(rows: Rows, cell: str) -> dict[str, bytes | None]:
 def _drop_old(rows: Rows, session: str, key: str, version: int) -> None:
     """Versions of this key that no unfinished cell can read any more."""
     rows.do(
-        "DELETE FROM stored WHERE session = ?1 AND key = ?2 AND version < (SELECT max(version) "
-        "FROM stored WHERE session = ?1 AND key = ?2 AND version <= (SELECT coalesce(min("
-        "stored_version), ?3) FROM cells WHERE session = ?1 AND state = ''))",
-        session,
-        key,
-        version,
+        "DELETE FROM stored WHERE session = :session AND key = :key AND version < "
+        "(SELECT max(version) FROM stored WHERE session = :session AND key = :key AND version <= "
+        "(SELECT coalesce(min(stored_version), :version) FROM cells "
+        "WHERE session = :session AND state = ''))",
+        session=session,
+        key=key,
+        version=version,
     )
 
 

@@ -117,9 +117,10 @@ class SqliteReading:
 
     def stored_keys(self, session: str, version: int) -> list[str]:
         rows = self._sql.execute(
-            "SELECT key FROM stored AS s WHERE session = ?1 AND content IS NOT NULL AND version = "
-            "(SELECT max(version) FROM stored WHERE session = ?1 AND key = s.key AND version <= ?2)"
+            "SELECT key FROM stored AS s WHERE session = :session AND content IS NOT NULL "
+            "AND version = (SELECT max(version) FROM stored "
+            "WHERE session = :session AND key = s.key AND version <= :version)"
             " ORDER BY key",
-            (session, version),
+            {"session": session, "version": version},
         )
         return [key for (key,) in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ DAY_NS = retention.DAY_NS
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    return SqliteStore(tmp_path / "journal.db", "crash")
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "journal.db", "crash")
+    yield store
+    store.close()
 
 
 def cell(store: SqliteStore, number: int, ended_ns: int, *, seen: bool, key: str = "") -> str:
@@ -97,4 +100,6 @@ def test_numbers_are_not_used_again_after_the_newest_records_are_gone(tmp_path: 
     before = store.last_number
     store.retire(8 * DAY_NS)
     store.close()
-    assert SqliteStore(tmp_path / "journal.db", "crash").last_number == before
+    again = SqliteStore(tmp_path / "journal.db", "crash")
+    assert again.last_number == before
+    again.close()
