@@ -19,9 +19,9 @@ from .settings import Settings
 from .shell.clock import SystemClock
 from .shell.host_watch import open_process
 from .shell.journal_schema import PACKERS
-from .shell.loop import Loop, Ports
+from .shell.loop import Loop
 from .shell.os_processes import OsProcesses
-from .shell.ports import Fenced, JournalBroken
+from .shell.ports import Fenced, JournalBroken, Ports
 from .shell.sqlite_store import SqliteStore
 from .shell.state_directory import StateDirectory
 from .shell.zmq_wires import ZmqWires

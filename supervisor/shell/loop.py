@@ -18,7 +18,7 @@ from ..core.fleet import Fleet, World
 from ..core.forgetting import forget_cells, sweep
 from ..core.records import LAZY, Entry
 from .kept_contents import KeptContents
-from .ports import Clock, JournalBroken, JournalFull, Processes, Store, Wires
+from .ports import JournalBroken, JournalFull, Ports
 from .speaker import Speaker
 
 EVENTS_MAX = 256  # in one beat: group commit saturates well below
@@ -28,16 +28,6 @@ RETIRE_AGAIN_NS = 1_000_000_000  # and how long to leave it in peace between two
 RETRY_NS = 200_000_000  # how long a full disk is left alone
 _FROM_HOSTS = (HostAsked, HostGarbled, HostGone)
 _NO_ATTRIBUTES = b"\x80"  # a packed map
-
-
-@dataclass(slots=True)
-class Ports:
-    """The world, as the loop sees it."""
-
-    store: Store
-    wires: Wires
-    processes: Processes
-    clock: Clock
 
 
 @dataclass(slots=True)

@@ -174,3 +174,13 @@ class Clock(Protocol):
 
     def monotonic_ns(self) -> int:
         """The machine's CLOCK_MONOTONIC, read together with `now_ns`."""
+
+
+@dataclass(slots=True)
+class Ports:
+    """The world, as the loop sees it."""
+
+    store: Store
+    wires: Wires
+    processes: Processes
+    clock: Clock

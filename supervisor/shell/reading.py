@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...protocol import host_answers as a
 from ...protocol import host_requests as h
@@ -16,10 +16,7 @@ from ..core.facts import CallState, EventMark, Phase
 from ..core.fleet import Fleet, Watch
 from ..core.law import CellState
 from .history import row_of
-from .ports import CellSummary
-
-if TYPE_CHECKING:
-    from .loop import Ports
+from .ports import CellSummary, Ports
 
 EventMaker = Callable[[str, EventMark], PackedEvent]
 CALLS_MAX = 10_000

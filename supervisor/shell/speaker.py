@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgpack
 
@@ -18,11 +18,9 @@ from ..core.facts import EventMark
 from ..core.fleet import Fleet
 from . import journal_schema as schema
 from .kept_contents import KeptContents
+from .ports import Ports
 from .reading import Reader
 from .worker_speaker import WorkerSpeaker
-
-if TYPE_CHECKING:
-    from .loop import Ports
 
 CHUNK_BYTES = limits.ANSWER_PART_BYTES
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...protocol import limits
 from ...protocol import worker_messages as w
@@ -14,9 +14,7 @@ from ..core import records as r
 from ..core.fleet import Fleet
 from . import journal_schema as schema
 from .kept_contents import KeptContents
-
-if TYPE_CHECKING:
-    from .loop import Ports
+from .ports import Ports
 
 CHUNK_BYTES = limits.ANSWER_PART_BYTES
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from tidemark.supervisor.core.fleet import World as CoreWorld
 from tidemark.supervisor.core.records import Entry
 from tidemark.supervisor.shell.journal_schema import PACKERS
-from tidemark.supervisor.shell.loop import Loop, Ports
-from tidemark.supervisor.shell.ports import JournalBroken
+from tidemark.supervisor.shell.loop import Loop
+from tidemark.supervisor.shell.ports import JournalBroken, Ports
 
 from fakes.sim_processes import SimProcesses
 from fakes.sim_time import SimClock

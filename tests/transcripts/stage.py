@@ -21,8 +21,8 @@ from tidemark.supervisor.core.fleet import World
 from tidemark.supervisor.core.law import CellState
 from tidemark.supervisor.core.records import Entry
 from tidemark.supervisor.shell.journal_schema import PACKERS
-from tidemark.supervisor.shell.loop import Loop, Ports
-from tidemark.supervisor.shell.ports import JournalFull
+from tidemark.supervisor.shell.loop import Loop
+from tidemark.supervisor.shell.ports import JournalFull, Ports
 from tidemark.supervisor.shell.sqlite_store import SqliteStore
 
 from transcripts.players import Host, Worker
