@@ -165,16 +165,13 @@ def _unresumed(state: CellState, resuming: Resuming) -> list[Effect]:
     final = state.cell.final
     outcome = "terminated" if final and final.kind is EventKind.TERMINATED else "completed"
     closed = f"the cell has {outcome} before it was resumed; its final event can still be read"
-    refused = [ref for ref, _, _ in resuming.followers]
-    effects: list[Effect] = []
+    refused = [resuming.ref, *(ref for ref, _, _ in resuming.followers)]
     if final is not None and final.reason is Reason.LOST:
+        # All of them waited for this one outcome; the first may have given up waiting since.
         why = final.error or "the worker is gone"
         text = f"{why}; frontier() still has generation {resuming.generation}"
-        effects.append(Refuse(resuming.ref, "worker_lost", text, {"reason": why}))
-    else:
-        refused.insert(0, resuming.ref)
-    effects += [Refuse(ref, "cell_closed", closed, {"outcome": outcome}) for ref in refused]
-    return effects
+        return [Refuse(ref, "worker_lost", text, {"reason": why}) for ref in refused]
+    return [Refuse(ref, "cell_closed", closed, {"outcome": outcome}) for ref in refused]
 
 
 _ANNOUNCE: dict[type, Callable[[CellState, Any, CellState, int], Said]] = {

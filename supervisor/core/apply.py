@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...protocol.limits import NOTIFICATIONS_KEPT_MAX
 from . import records as r
 from .changes import replace
 from .facts import Call, CallState, Cell, EventMark, Output, Phase, Queued
@@ -78,8 +77,7 @@ def _call_dropped(cell: Cell, step: r.CallDropped) -> Cell:
 
 def _notice_made(cell: Cell, step: r.NoticeMade) -> Cell:
     number = cell.notices_made + 1
-    notices = (*cell.notices, (number, step.text))[-NOTIFICATIONS_KEPT_MAX:]
-    return replace(cell, notices=notices, notices_made=number)
+    return replace(cell, notices=(*cell.notices, (number, step.text)), notices_made=number)
 
 
 def _value_written(cell: Cell, step: r.ValueWritten) -> Cell:
@@ -213,7 +211,10 @@ def _timer(cell: Cell, record: r.TimerDue, at_ns: int) -> Cell:
 
 
 def _delivered(cell: Cell, record: r.NoticesDelivered, at_ns: int) -> Cell:
-    return replace(cell, notices=tuple(n for n in cell.notices if n[0] > record.upto))
+    if not cell.notices:
+        return cell
+    gone = max(0, record.upto + 1 - cell.notices[0][0])  # their numbers have no gaps
+    return replace(cell, notices=cell.notices[gone:])
 
 
 def _cancelled(cell: Cell, record: r.CallsCancelled, at_ns: int) -> Cell:

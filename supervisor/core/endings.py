@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ...protocol.ids import NO_REQUEST
 from ...protocol.limits import STORED_BYTES_MAX
-from ...protocol.packed import Reason
+from ...protocol.packed import EventKind, Reason
 from ...protocol.worker_messages import Finished
 from . import records as r
 from .changes import replace
 from .deadlines import complete, limit_text
 from .effects import KillWorker
-from .facts import Cell
+from .facts import Cell, EventMark
 from .fleet import Fleet
 from .law import CellState, Outcome
 from .stream_steps import Over
@@ -18,6 +18,7 @@ from .stream_steps import Over
 
 def finish(fleet: Fleet, state: CellState, finished: Finished, now_ns: int) -> None:
     """The worker's own completion: its writes become visible with it, or not at all."""
+    state = _remembered_yield(fleet, state, now_ns)
     cell = state.cell
     published = 0
     if finished.reason in (Reason.ENDED, Reason.RAISED) and cell.writes:
@@ -80,7 +81,17 @@ def lose(fleet: Fleet, state: CellState, why: str, now_ns: int) -> None:
     _end(fleet, state, Reason.LOST, why, now_ns)
 
 
+def _remembered_yield(fleet: Fleet, state: CellState, now_ns: int) -> CellState:
+    """The first yield is for the first who observes, also when the cell has completed by then."""
+    output = state.cell.output
+    if output.observed or output.yield_mark is None or output.yield_mark <= output.start:
+        return state
+    event = EventMark(EventKind.YIELDED, output.events + 1, output.start, output.yield_mark)
+    return fleet.settle(Outcome(state, records=(r.YieldMade(event),)), now_ns)
+
+
 def _end(fleet: Fleet, state: CellState, reason: Reason, text: str, now_ns: int) -> None:
+    state = _remembered_yield(fleet, state, now_ns)
     fleet.settle(complete(state, reason, text, None, 0), now_ns)
     drop_backlog(fleet, state.cell)
 

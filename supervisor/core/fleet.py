@@ -84,7 +84,7 @@ class Fleet:
         self.answers: Shelf[RequestRef, Remembered] = Shelf()
         self.keys: Shelf[tuple[str, str], tuple[str, bytes]] = Shelf()
         self.backlogs: dict[str, Shelf[tuple[str, int], None]] = {}
-        self.notices: Shelf[str, int] = Shelf()
+        self.notices: Shelf[str, tuple[int, ...]] = Shelf()
         self.fork_queue: Shelf[str, None] = Shelf()
         self.forking: Shelf[bytes, None] = Shelf()
         self.watches: Shelf[RequestRef, Watch] = Shelf()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ...protocol.host_answers import CallWithdrawn, Done, NoticeOffered
 from ...protocol.host_requests import CallRef, FinishCall, NoticeReceived, RunAgain
 from ...protocol.ids import RequestRef, tool_id
-from ...protocol.limits import UNDERWAY_MAX
+from ...protocol.limits import NOTIFICATIONS_KEPT_MAX, UNDERWAY_MAX
 from ...protocol.packed import InputKind, OnUnknown, PackedInput
 from . import records as r
 from .announce import end_if_done
 from .changes import replace
 from .deadlines import too_many_inputs
-from .effects import Effect, OfferCall, Refuse, Reply, TellHost
+from .effects import OfferCall, Refuse, Reply, TellHost
 from .endings import end_by_limit
 from .facts import Call, CallState, Phase
 from .fleet import Fleet
 from .hosts import Attachment
 from .law import CellState, Outcome
+
+#: How many of a cell's notifications are kept for a holder that is there and slow to take them.
+NOTICES_HELD_MAX: Final = 10 * NOTIFICATIONS_KEPT_MAX
 
 
 def holder_of(fleet: Fleet, session: str) -> Attachment | None:
@@ -90,7 +95,7 @@ def offer_all(fleet: Fleet, session: str, now_ns: int) -> None:
     """Everything that waits for the session's holder, from the last that it has acknowledged."""
     offer_calls(fleet, session, now_ns)
     for name in [name for name in fleet.notices if fleet.cells[name].cell.session == session]:
-        fleet.notices[name] = 0
+        fleet.notices[name] = ()
         offer_notices(fleet, name, now_ns)
 
 
@@ -267,32 +272,55 @@ def on_run_again(
 
 def offer_notices(fleet: Fleet, name: str, now_ns: int) -> None:
     """Offer a cell's notifications to the holder, in order, as many as may be under way."""
-    state = fleet.cells[name]
-    holder = holder_of(fleet, state.cell.session)
-    fleet.notices[name] = fleet.notices.get(name) or 0
-    if holder is None:
+    holder = holder_of(fleet, fleet.cells[name].cell.session)
+    state = _keep_newest(fleet, name, holder, now_ns)
+    window = fleet.notices.get(name) or ()
+    fleet.notices[name] = window
+    waiting = state.cell.notices
+    room = 0 if holder is None else UNDERWAY_MAX - holder.underway
+    if holder is None or room <= 0 or not waiting:
         return
-    offered = fleet.notices[name]
-    waiting = [notice for notice in state.cell.notices if notice[0] > offered]
-    chosen = waiting[: max(0, UNDERWAY_MAX - holder.underway)]
-    effects: list[Effect] = [
-        TellHost(holder.number, NoticeOffered(name, number, text)) for number, text in chosen
-    ]
-    if chosen:
-        fleet.notices[name] = chosen[-1][0]
-        _underway(fleet, holder.number, len(chosen))
-        fleet.speak(*effects)
+    # Their numbers have no gaps, so the first that was not offered is found by counting.
+    first = max(0, window[-1] + 1 - waiting[0][0]) if window else 0
+    chosen = waiting[first : first + room]
+    fleet.notices[name] = (*window, *(number for number, _ in chosen))
+    _underway(fleet, holder.number, len(chosen))
+    for number, text in chosen:
+        fleet.speak(TellHost(holder.number, NoticeOffered(name, number, text)))
+
+
+def _keep_newest(fleet: Fleet, name: str, holder: Attachment | None, now_ns: int) -> CellState:
+    """The cell without the oldest notifications, when more wait than are kept.
+
+    Those under way stay counted until the holder has them: one that reads nothing is sent no more.
+    """
+    state = fleet.cells[name]
+    keep = NOTIFICATIONS_KEPT_MAX if holder is None else NOTICES_HELD_MAX
+    if len(state.cell.notices) <= keep:
+        return state
+    upto = state.cell.notices_made - keep
+    return fleet.settle(Outcome(state, records=(r.NoticesDelivered(upto),)), now_ns)
 
 
 def on_notice_received(
     fleet: Fleet, state: CellState, ref: RequestRef, ask: NoticeReceived, now_ns: int
 ) -> None:
-    """The holder has notifications: they need not be offered again."""
-    gone = [number for number, _ in state.cell.notices if number <= ask.upto]
-    if gone:
+    """A holder has notifications: they need not be offered again."""
+    name, session = state.cell.id, state.cell.session
+    if fleet.attachments[ref.attachment].session != session:
+        fleet.dropped += 1  # they are not for this host
+        return
+    notices = state.cell.notices
+    if notices and notices[0][0] <= ask.upto:
         upto = min(ask.upto, state.cell.notices_made)
-        fleet.settle(Outcome(state, records=(r.NoticesDelivered(upto),)), now_ns)
-        _underway(fleet, ref.attachment, -len(gone))
-        _room_again(fleet, ref.attachment, now_ns)
-    if not fleet.cells[state.cell.id].cell.notices:
-        fleet.notices.pop(state.cell.id)
+        state = fleet.settle(Outcome(state, records=(r.NoticesDelivered(upto),)), now_ns)
+    window = fleet.notices.get(name) or ()
+    left = tuple(number for number in window if number > ask.upto)
+    if left or state.cell.notices:
+        fleet.notices[name] = left
+    else:
+        fleet.notices.pop(name)
+    holder = holder_of(fleet, session)
+    if holder is not None and len(left) < len(window):
+        _underway(fleet, holder.number, len(left) - len(window))
+        _room_again(fleet, holder.number, now_ns)

@@ -174,8 +174,6 @@ def recover_session(fleet: Fleet, record: r.Record, at_ns: int) -> None:
         change_stored(fleet, record)
         if record.request:
             fleet.answers[record.request] = Remembered("stored")
-        if record.request:
-            fleet.answers[record.request] = Remembered("stored")
 
 
 def recover_cell(fleet: Fleet, entries: list[tuple[r.Record, int]], now_ns: int) -> None:
@@ -194,7 +192,7 @@ def recover_cell(fleet: Fleet, entries: list[tuple[r.Record, int]], now_ns: int)
     fleet.put(state, now_ns)
     fleet.numbers["cell_us"] = max(cell.created_us, fleet.numbers.get("cell_us") or 0)
     if cell.notices:
-        fleet.notices[cell.id] = 0
+        fleet.notices[cell.id] = ()
     if cell.phase is Phase.FINISHED:
         return
     for call in cell.waits_for():

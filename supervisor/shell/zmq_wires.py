@@ -16,6 +16,9 @@ from ...protocol.worker_messages import ToWorker
 from ..core.events import FleetEvent, HostAsked, HostGarbled, WorkerGarbled, WorkerSpoke
 
 BACKLOG: Final = 4_096  # connections that may wait to be accepted in a burst
+# Plain ints: combining the flags' own type for each part costs more than sending it.
+_MORE: Final = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
+_LAST: Final = int(zmq.NOBLOCK)
 TURN: Final = 64  # messages from one socket before the other is looked at
 
 
@@ -94,8 +97,12 @@ class ZmqWires:
         return self._send(self.workers, token, codec.TO_WORKER.encode(message))
 
     def _send(self, socket: zmq.Socket[bytes], who: bytes, frames: list[bytes]) -> bool:
+        header, body = frames
         try:
-            socket.send_multipart([who, *frames], zmq.NOBLOCK)
+            # Once libzmq has taken the first part it takes them all.
+            socket.send(who, _MORE)
+            socket.send(header, _MORE)
+            socket.send(body, _LAST)
         except zmq.Again:
             return False  # it does not read what it was sent before
         except zmq.ZMQError as error:
