@@ -11,7 +11,7 @@ from ..protocol.errors import ProtocolError, TidemarkError
 from ..protocol.host_answers import Answer, Attached
 from ..protocol.host_requests import Ask, CallRef
 from ._core import HostCore
-from ._failures import connection_lost, nobody_answers, unexpected
+from ._failures import connection_lost, left_behind, nobody_answers, unexpected
 from ._happenings import (
     AttachRefused,
     CallToCancel,
@@ -90,7 +90,9 @@ class Connection:
             self._absence.ended()
             self._notices.close()
             for future in self._futures.values():
-                future.cancel()
+                if not future.done():
+                    future.set_exception(left_behind())
+                    future.exception()  # whoever waits raises it; nobody waiting is no mistake
             self._opened.cancel()
             self._wire.close()
 

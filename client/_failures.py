@@ -57,6 +57,14 @@ def connection_lost(endpoint: str, seconds: float) -> SupervisorUnavailableError
     )
 
 
+def left_behind() -> SupervisorUnavailableError:
+    """The session was left while this request waited."""
+    return SupervisorUnavailableError(
+        "the session was left while this request waited for its answer, so whether it took effect "
+        "is not known: ask again from a session that is open"
+    )
+
+
 def unexpected(got: object, wanted: str) -> ProtocolError:
     """An answer of another kind than the request calls for."""
     return ProtocolError(f"the supervisor answered {type(got).__name__} instead of {wanted}")

@@ -107,19 +107,27 @@ class ToolBench:
         self._tools = tools
         self._finish = finish
         self._tasks: dict[CallRef, asyncio.Task[Outcome]] = {}
+        self._unfinished: dict[asyncio.Task[Outcome], CallOffered] = {}
 
     def start(self, offered: CallOffered) -> None:
         """Run a call; a former attempt of it is cancelled, and does not count any more."""
         self.cancel(offered.call)
         task = asyncio.get_running_loop().create_task(self._run(offered))
         self._tasks[offered.call] = task
-        task.add_done_callback(lambda task: self._ended(offered, task))
+        self._unfinished[task] = offered
+        task.add_done_callback(lambda task: self._ended(offered.call, task))
 
     def cancel(self, call: CallRef) -> None:
         """Cancel a call: its coroutine gets CancelledError, a thread is left to itself."""
         task = self._tasks.get(call)
         if task is not None:
             task.cancel()
+            loop = asyncio.get_running_loop()
+            loop.call_later(CANCEL_GRACE_MS / 1_000, self._abandon, task)
+
+    def _abandon(self, task: asyncio.Task[Outcome]) -> None:
+        """A coroutine that does not end takes no place of those that wait to be called."""
+        self._tell(task, failed("CancelledError: it went on, and was abandoned"))
 
     async def close(self) -> None:
         """Cancel every call and give them a moment to end."""
@@ -129,15 +137,20 @@ class ToolBench:
         if tasks:
             await asyncio.wait(tasks, timeout=CANCEL_GRACE_MS / 1_000)
 
-    def _ended(self, offered: CallOffered, task: asyncio.Task[Outcome]) -> None:
-        if self._tasks.get(offered.call) is task:
-            del self._tasks[offered.call]
+    def _ended(self, call: CallRef, task: asyncio.Task[Outcome]) -> None:
+        if self._tasks.get(call) is task:
+            del self._tasks[call]
         if task.cancelled():
             outcome = failed("CancelledError: nobody waits for this call any more")
         else:
             error = task.exception()
             outcome = task.result() if error is None else failed_by(error)
-        self._finish(offered.call, offered.attempt, outcome)
+        self._tell(task, outcome)
+
+    def _tell(self, task: asyncio.Task[Outcome], outcome: Outcome) -> None:
+        offered = self._unfinished.pop(task, None)
+        if offered is not None:  # else it has been told before
+            self._finish(offered.call, offered.attempt, outcome)
 
     async def _run(self, offered: CallOffered) -> Outcome:
         call = offered.call

@@ -206,11 +206,18 @@ def as_text(value: object) -> str:
     """How `text` and `print` show a value: a str as it is, plain data as JSON, others by `str`."""
     if isinstance(value, str):
         return value
+    # Outside of the handler: what `str` raises is the cell's own, and comes with nothing of ours.
+    if not _is_plain(value):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False, default=_json_bytes)
+
+
+def _is_plain(value: object) -> bool:
     try:
         check(value)
     except NotPlainData:
-        return str(value)
-    return json.dumps(value, ensure_ascii=False, default=_json_bytes)
+        return False
+    return True
 
 
 def _json_bytes(value: object) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...protocol import host_requests as h
-from ...protocol import limits
+from ...protocol import limits, values
 from ...protocol.host_answers import CellMade, Done, Refused, ResumedGiven, Unattached
 from ...protocol.ids import RequestRef
 from . import ask_steps as steps
@@ -166,10 +166,16 @@ def _source(fleet: Fleet, ref: RequestRef, ask: h.CreateCell) -> str | None:
         _over(fleet, ref, "source_bytes", limits.SOURCE_BYTES_MAX, len(ask.source))
         return None
     try:
-        return ask.source.decode()
+        source = ask.source.decode()
+        if not isinstance(values.decode(ask.inputs, "inputs"), dict):
+            raise values.NotPlainData("inputs", "not a dict of names and values")
     except UnicodeDecodeError as error:
         fleet.speak(Refuse(ref, "protocol", f"the source is not UTF-8 ({error})"))
         return None
+    except values.NotPlainData as error:
+        fleet.speak(Refuse(ref, "protocol", str(error)))
+        return None
+    return source
 
 
 def _over(fleet: Fleet, ref: RequestRef, name: str, limit: int, used: int) -> None:
@@ -351,9 +357,19 @@ def _read(fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: Any, now_n
     of_session = isinstance(ask, h.AskEvents) and not ask.cell
     if cell is not None and not of_session and find_cell(fleet, ref, cell) is None:
         return
+    if isinstance(ask, h.ListCells) and ask.state not in CELL_STATES:
+        text = f"no cell is {ask.state!r}; the states are {', '.join(CELL_STATES[1:])}"
+        fleet.speak(Refuse(ref, "protocol", text))
+        return
     session = ask.session if isinstance(ask, h.AskEvents) else ""
     fleet.speak(Read(ref, ask, session or attachment.session))
 
+
+#: By which cells can be listed: "" is any, "unfinished" every one that has not ended.
+CELL_STATES = (
+    *("", "unfinished", "starting", "running", "paused", "continuing", "recovering", "idle"),
+    *("completed", "terminated"),
+)
 
 _ASKS: dict[type, Callable[[Fleet, Attachment, RequestRef, Any, int], None]] = {
     h.Detach: _detach,

@@ -128,6 +128,9 @@ def on_finish_call(
             fleet.dropped += 1  # it has been taken before, or nobody waits for it any more
             fleet.speak(Reply(ref, Done()))
         return
+    if ask.kind is InputKind.TIMER:
+        fleet.speak(Refuse(ref, "protocol", "a call ends with a result or an error"))
+        return
     if not _may_finish(fleet, state.cell.session, call, ref):
         text = f"{tool_id(number)} can be finished by the host that runs it or holds the session"
         fleet.speak(Refuse(ref, "protocol", text))

@@ -206,6 +206,30 @@ def test_two_hosts_on_one_state_directory_and_a_client(tmp_path: Path) -> None:
     os.kill(pid, signal.SIGTERM)
 
 
+def test_requests_that_wait_when_a_host_leaves_are_told(tmp_path: Path) -> None:
+    async def host() -> list[object]:
+        async with tidemark.AsyncSession("left", state=tmp_path / "state") as session:
+            free = await session.create_cell("await asyncio.Event().wait()")
+            bound = await session.create_pausable_cell("await asyncio.sleep(0)\nwhile True: pass")
+            waiting = [
+                asyncio.create_task(free.observe(60)),
+                asyncio.create_task(bound.wait_to_pending()),
+            ]
+            await free.status()  # asked after them, so they have been asked
+            await session.detach()
+            told = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+        async with tidemark.AsyncSession("left", state=tmp_path / "state") as again:
+            await again.close()
+        async with tidemark.connect_async(tmp_path / "state") as client:
+            pid = (await client.info()).pid
+        os.kill(pid, signal.SIGTERM)
+        return told
+
+    told = asyncio.run(host())
+    assert [type(error) for error in told] == [tidemark.SupervisorUnavailableError] * 2
+    assert "ask again from a session that is open" in str(told[0])
+
+
 def test_nobody_listens(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(tidemark.SupervisorUnavailableError, match="no supervisor answers at ipc"):
@@ -260,3 +284,10 @@ def _endpoint_of(session: tidemark.Session) -> str:
     connection = session._session._opening.connection
     assert connection is not None
     return connection.endpoint
+
+
+def test_a_state_that_no_cell_has_is_refused_by_name() -> None:
+    with tidemark.Session() as session, pytest.raises(tidemark.ProtocolError) as refused:
+        session.cells(state="bogus")
+    assert "no cell is 'bogus'" in str(refused.value)
+    assert "paused" in str(refused.value)

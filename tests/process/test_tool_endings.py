@@ -183,6 +183,22 @@ notify("last")
     assert heard[-1] == tidemark.Notification(cell.id, 151, "last")
 
 
+def test_a_burst_of_notifications_comes_whole_and_leaves_room_for_calls(
+    open_session: Any, doors: Doors
+) -> None:
+    heard: list[int] = []
+    session = open_session(tools=[doors.knock], on_notify=lambda note: heard.append(note.number))
+    cell = session.create_cell("""
+for n in range(3000):
+    notify(n)
+exit(await tools.knock(door="after"))
+""")
+    doors.open("after")
+    assert completed(cell).value == "after"
+    until(lambda: len(heard) >= 3000)
+    assert heard == list(range(1, 3001))
+
+
 def test_notifications_wait_for_a_holder(open_session: Any) -> None:
     session = open_session("waiting notes", tools=[])
     heard: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterator
@@ -278,6 +279,32 @@ def test_a_cancelled_call_reaches_its_coroutine_and_ends_once() -> None:
         ended, _, outcome = await asyncio.wait_for(bench.ended.get(), 10)
         assert (ended, outcome.kind, seen) == (call, InputKind.ERROR, ["cancelled"])
         assert bench.ended.empty()
+
+    run(test)
+
+
+def test_a_coroutine_that_does_not_end_is_abandoned() -> None:
+    async def test() -> None:
+        begun, leave, left = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def stubborn() -> str:
+            begun.set()
+            while not leave.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await leave.wait()
+            left.set()
+            return "late"
+
+        here = Bench(stubborn)
+        call = here.start("stubborn")
+        await asyncio.wait_for(begun.wait(), 10)
+        here.bench.cancel(call)
+        ended = await asyncio.wait_for(here.ended.get(), 10)
+        assert (ended[0], ended[2].kind) == (call, InputKind.ERROR)
+        leave.set()
+        await asyncio.wait_for(left.wait(), 10)
+        await here.bench.close()
+        assert here.ended.empty(), "a call ends once"
 
     run(test)
 

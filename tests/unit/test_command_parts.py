@@ -81,6 +81,7 @@ def frontier(event: Pending, screen: Screen, **seen: float) -> list[str]:
         ["run", "x.py", "--state", "a", "--endpoint", "ipc:///b"],
         ["ps"],
         ["ps", "--state", "a", "--limit", "-1"],
+        ["ps", "--state", "a", "--only", "pausd"],
         ["resume", "c1", "two", "--state", "a"],
         ["serve"],
     ],

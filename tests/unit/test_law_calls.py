@@ -13,6 +13,7 @@ from tidemark.protocol.limits import INPUTS_MAX, NOTIFICATIONS_KEPT_MAX, UNDERWA
 from tidemark.protocol.packed import CellKind, EventKind, InputKind, OnUnknown
 from tidemark.supervisor.core import records as r
 from tidemark.supervisor.core.facts import CallState
+from tidemark.supervisor.core.offers import NOTICES_HELD_MAX
 
 from transcripts import saying
 from transcripts.players import Host, Worker
@@ -225,6 +226,15 @@ def test_retry_also_when_somebody_else_holds_the_session_already(stage: Stage) -
     assert offered(successor) == [1]
 
 
+def test_a_timer_is_no_end_of_a_call(stage: Stage) -> None:
+    host, cell, worker = calling(stage, 1)
+    lie = h.FinishCall(h.CallRef(cell, 1), InputKind.TIMER, b"\x01", "", False)
+    assert host.ask(lie).code == "protocol"
+    assert taken(worker) == []
+    host.finishes(cell, 1)
+    assert taken(worker) == [(1, 1, "result")]
+
+
 def test_an_external_call_waits_for_anybody(stage: Stage) -> None:
     host, cell, worker = calling(stage, 1, saying.tool("search", external=True))
     assert offered(host) == []
@@ -309,6 +319,42 @@ def test_without_a_holder_the_last_thousand_wait(stage: Stage) -> None:
         received = noticed(successor)[-1][0]
         successor.sends(h.NoticeReceived(cell, received))
     assert received == 1_100
+
+
+def test_a_holder_gets_every_notification_however_many_come_at_once(stage: Stage) -> None:
+    host, cell, worker = calling(stage, 0)
+    for batch in range(15):
+        worker.says(*(saying.notified(f"{batch}.{n}") for n in range(100)))
+    received = 0
+    while noticed(host)[-1][0] != received:
+        received += 1
+        host.sends(h.NoticeReceived(cell, received))
+    assert [number for number, _ in noticed(host)] == list(range(1, 1_501))
+    worker.says(*(saying.called(number) for number in range(1, UNDERWAY_MAX + 1)))
+    assert len(offered(host)) == UNDERWAY_MAX, "and then has room for calls"
+
+
+def test_a_host_that_does_not_read_notifications_keeps_a_bounded_number(stage: Stage) -> None:
+    host, cell, worker = calling(stage, 0)
+    for _ in range(NOTICES_HELD_MAX // 500 + 2):
+        worker.says(*(saying.notified("tick") for _ in range(500)))
+    kept = stage.state(cell).cell.notices
+    assert (len(kept), kept[-1][0]) == (NOTICES_HELD_MAX, NOTICES_HELD_MAX + 1_000)
+    assert len(noticed(host)) == UNDERWAY_MAX, "and is sent no more than it reads"
+    host.sends(h.NoticeReceived(cell, 1))
+    assert noticed(host)[-1][0] == kept[0][0]
+    host.sends(h.NoticeReceived(cell, UNDERWAY_MAX))
+    assert noticed(host)[-1][0] == kept[0][0] + UNDERWAY_MAX - 1
+
+
+def test_only_the_hosts_of_a_session_receive_its_notifications(stage: Stage) -> None:
+    host, cell, worker = calling(stage, 0)
+    worker.says(saying.notified("a"))
+    stage.host(None).sends(h.NoticeReceived(cell, 1))
+    stage.host("elsewhere").sends(h.NoticeReceived(cell, 1))
+    assert stage.state(cell).cell.notices == ((1, "a"),)
+    host.sends(h.NoticeReceived(cell, 1))
+    assert stage.state(cell).cell.notices == ()
 
 
 # -- inputs ---------------------------------------------------------------------------------------

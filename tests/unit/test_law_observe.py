@@ -138,6 +138,23 @@ def test_the_first_yield_is_remembered_once_also_without_output(stage: Stage) ->
     assert seen(host.answer(number)) == ("yielded", 1, ["a"])
 
 
+def test_the_first_yield_is_remembered_beyond_the_end(stage: Stage) -> None:
+    host, cell, worker = free(stage)
+    worker.says(saying.text("a"), saying.yielded(), saying.text("b"), saying.ended())
+    assert seen(host.observes(cell)) == ("yielded", 1, ["a"])
+    assert seen(host.observes(cell)) == ("yielded", 1, ["a"]), "until it is acknowledged"
+    assert seen(host.observes(cell, 1)) == ("completed", 2, ["b"])
+
+
+def test_a_terminated_cell_remembers_no_yield(stage: Stage) -> None:
+    host, cell, worker = free(stage)
+    worker.says(saying.text("a"), saying.yielded(), saying.text("b"))
+    ended = host.sends(h.Terminate(cell, None))
+    stage.passes(SECOND)
+    assert seen(host.answer(ended)) == ("terminated", 1, ["a", "b"])
+    assert seen(host.observes(cell)) == ("terminated", 1, ["a", "b"])
+
+
 def test_who_looked_has_observed(stage: Stage) -> None:
     host, cell, worker = free(stage)
     host.observes(cell, 0, 0)

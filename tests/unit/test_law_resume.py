@@ -280,7 +280,7 @@ def test_a_worker_that_dies_with_a_resume_in_flight(stage: Stage) -> None:
     worker.ends(-9)
     stage.passes(SECOND)
     assert shown(host.answer(first)) == ("worker_lost", "the worker was killed by signal 9")
-    assert shown(host.answer(second)) == ("cell_closed", "completed")
+    assert shown(host.answer(second)) == ("worker_lost", "the worker was killed by signal 9")
     assert host.ask(h.AskFrontier(cell)).event == frontier.event
     final = host.waits(cell).event
     assert (final.kind, final.reason) == (EventKind.COMPLETED, Reason.LOST)

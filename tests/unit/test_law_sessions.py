@@ -199,3 +199,12 @@ def test_a_supervisor_that_drains(stage: Stage) -> None:
     assert host.repeats(number) == a.CellMade(host.answer(number).cell, CellKind.PAUSABLE, "")
     worker.says(saying.text("a"), saying.ended())
     assert host.observes(cell).event.kind is EventKind.COMPLETED
+
+
+@pytest.mark.parametrize(
+    "inputs", [b"", b"\xc1", b"\x93\x01\x02\x03", b"\x81\x01\x02", b"\x80\x80"]
+)
+def test_inputs_that_are_not_plain_data_make_no_cell(stage: Stage, inputs: bytes) -> None:
+    host = stage.host("tides")
+    assert host.ask(creation(inputs=inputs)).code == "protocol"
+    assert len(stage.loop.fleet.cells) == 0
