@@ -19,6 +19,10 @@ from .failures import BY_SIGNAL, FAILED, READER_GONE, WRONG_USAGE, CommandError,
 
 _SIGINT: Final = 2
 _LEVELS: Final = ("process", "restricted", "sealed")
+_STATES: Final = (
+    *("starting", "running", "paused", "continuing", "recovering", "idle"),
+    *("completed", "terminated", "unfinished"),
+)
 _PLACE_NOTE: Final = "which supervisor: give one of the two"
 
 Subparsers = Any  # argparse's own type for them is private
@@ -27,18 +31,24 @@ Subparsers = Any  # argparse's own type for them is private
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status: 0, 1 for failures, 2 for wrong usage, 130 for Ctrl-C."""
     from ..protocol.errors import TidemarkError
+    from .streams import OutputError, give_up, prepare, use_utf8
 
+    prepare()
     try:
         options = _parser().parse_args(arguments)
+        if options.json:
+            use_utf8()
         status: int = options.run(options)
         sys.stdout.flush()
+    except OutputError as error:
+        give_up()
+        return _fail(str(error), error.status)
     except CommandError as error:
         return _fail(str(error), error.status)
     except TidemarkError as error:
         return _fail(str(error), FAILED)
     except BrokenPipeError:
-        # The reader has gone, as `head` does. Python would complain once more when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up()  # the reader has gone, as `head` does
         return READER_GONE
     except KeyboardInterrupt:
         return BY_SIGNAL + _SIGINT
@@ -236,8 +246,8 @@ def _add_ps(commands: Subparsers) -> None:
     parser.add_argument(
         "--only",
         metavar="STATE",
-        help="starting, running, paused, continuing, recovering, idle, completed, terminated, "
-        "or unfinished",
+        choices=_STATES,
+        help=f"{', '.join(_STATES[:-1])}, or {_STATES[-1]}",
     )
     parser.add_argument("--session", metavar="NAME", help="cells of this session")
     parser.add_argument(

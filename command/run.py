@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
 import secrets
 import signal
@@ -20,6 +21,7 @@ from .failures import BY_SIGNAL, FAILED, CommandError, UsageError
 from .keys import Answer, Answers
 from .place import reachable
 from .printing import JsonPrinter, Printer, TextPrinter
+from .streams import OutputError
 from .terminal import Screen, Style, standard_screen
 from .tools_file import load_tools
 
@@ -79,11 +81,13 @@ def _source(file: str) -> bytes:
     """At most one byte more than a cell's source may have, so that too much is refused as such."""
     try:
         if file == STANDARD_INPUT:
-            return sys.stdin.buffer.read(SOURCE_BYTES_MAX + 1)
-        with open(file, "rb") as opened:
-            return opened.read(SOURCE_BYTES_MAX + 1)
+            source = sys.stdin.buffer.read(SOURCE_BYTES_MAX + 1)
+        else:
+            with open(file, "rb") as opened:
+                source = opened.read(SOURCE_BYTES_MAX + 1)
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}") from None
+    return source.removeprefix(codecs.BOM_UTF8)  # Python runs such a file too
 
 
 class _Run:
@@ -182,8 +186,7 @@ class _Run:
         finally:
             await _ended(following, attending)
             self._screen.clear()
-        await self._terminate(cell)
-        raise CommandError(
+        raise CommandError(  # and for whatever is raised here, the cell is terminated
             "the cell is stuck: nothing that it waits for can ever happen; it was terminated. "
             "Look for an await on something that nobody sets"
         )
@@ -243,7 +246,7 @@ class _Run:
         with suppress(TidemarkError, TimeoutError):
             async with asyncio.timeout(_END_SECONDS_MAX):
                 event = await cell.terminate()
-            with suppress(BrokenPipeError):
+            with suppress(BrokenPipeError, OutputError):
                 self._printer.event(event)
 
 

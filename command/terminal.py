@@ -12,6 +12,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from enum import Enum
 from typing import Final, TextIO
 
+from .streams import told_as_ours
+
 _NO_WIDTH: Final = 1_000_000
 _CLEAR_LINE: Final = "\r\x1b[2K"
 _ELLIPSIS: Final = "…"
@@ -48,8 +50,9 @@ class Screen:
         if not text:
             return
         self.clear()
-        self._out.write(text)
-        self._out.flush()
+        with told_as_ours():
+            self._out.write(text)
+            self._out.flush()
         self._at_line_start = text.endswith("\n")
 
     def line(self, text: str = "") -> None:

@@ -50,9 +50,9 @@ def _executed(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.resolve().parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises is told
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: what it raises is told
         ours = traceback.extract_tb(error.__traceback__)
-        first = next((i for i, frame in enumerate(ours) if frame.filename == str(path)), 0)
+        first = next((i for i, frame in enumerate(ours) if frame.filename == spec.origin), 0)
         lines = traceback.format_exception(type(error), error, _after(error, first))
         raise CommandError(f"{''.join(lines).rstrip()}\n--tools {path} raised this") from None
     return module

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(settings: Settings, directory: StateDirectory, ready_fd: int) -> int:
     zygote = None
     if not is_listening(directory.zygote_socket):
-        arguments = settings.zygote_arguments(directory.path)
+        arguments = settings.zygote_arguments(directory.path, directory.run)
         zygote = start_zygote(directory.zygote_socket, arguments, sys.stderr.fileno())
     # Only now: while this is imported, the zygote imports what it needs on the other core.
     from .server import Server

@@ -54,7 +54,7 @@ class Server:
             directory.zygote_socket,
             directory.worker_endpoint,
             self._store.epoch,
-            settings.zygote_arguments(directory.path),
+            settings.zygote_arguments(directory.path, directory.run),
             sys.stderr.fileno(),
             zygote,
         )

@@ -29,11 +29,13 @@ class Settings:
     def private(self) -> bool:
         return self.host_pid > 0
 
-    def zygote_arguments(self, directory: Path) -> list[str]:
+    def zygote_arguments(self, directory: Path, run: Path) -> list[str]:
         """What the zygote of this supervisor is told on its command line."""
         arguments = ["--supervisor-pid", str(os.getpid()), "--work", str(directory / "work")]
         arguments += ["--orphan-seconds", str(self.orphan_seconds)]
         if self.private:
             arguments += ["--private", "--host-pid", str(self.host_pid)]
             arguments += ["--directory", str(directory)]
+            if not run.is_relative_to(directory):
+                arguments += ["--run", str(run)]
         return arguments

@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         is_private=options.private,
         host_pid=options.host_pid,
         directory=options.directory,
+        run=options.run,
         work=work,
         orphan_s=options.orphan_seconds,
     )
@@ -60,6 +61,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--private", action="store_true", help="end with the supervisor")
     parser.add_argument("--host-pid", type=int, help="the host of a private supervisor")
     parser.add_argument("--directory", help="removed at the end if the host is gone too")
+    parser.add_argument("--run", help="of sockets, elsewhere; removed if the supervisor is gone")
     parser.add_argument("--work", help="an existing directory for the workers' own")
     parser.add_argument("--orphan-seconds", type=float, default=60.0)
     parser.add_argument("--ready-fd", type=int, help="gets a line when the socket is there")

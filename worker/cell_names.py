@@ -68,9 +68,13 @@ class CellNames:
         file: Any = None,
         flush: bool = False,
     ) -> None:
-        """Like the built-in, but plain data that is not a string is shown as JSON."""
-        if file is not None and not isinstance(file, OutputFile):
-            builtins.print(*items, sep=sep, end=end, file=file, flush=flush)
+        """Like the built-in, but plain data that is not a string is shown as JSON.
+
+        What goes elsewhere (`file`, `contextlib.redirect_stdout`) is left to the built-in.
+        """
+        target = sys.stdout if file is None else file
+        if not isinstance(target, OutputFile):
+            builtins.print(*items, sep=sep, end=end, file=target, flush=flush)
             return
         for name, part in (("sep", sep), ("end", end)):
             if part is not None and not isinstance(part, str):

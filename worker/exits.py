@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 EXIT_DONE: Final = 0
+EXIT_COPY_FAILED: Final = 1  # as Python ends: a process that the cell forked raised an error
 EXIT_DEFECT: Final = 70
 EXIT_PROTOCOL: Final = 76
 EXIT_ORPHAN: Final = 79

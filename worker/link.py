@@ -20,7 +20,7 @@ from ..protocol.packed import PackedInput, Reason
 from ..protocol.worker_messages import Fetch, Finished, Item, Start
 from ..protocol.zygote_messages import Fork
 from .answers import Unbelievable, answer
-from .exits import EXIT_DEFECT, EXIT_DONE, EXIT_PROTOCOL
+from .exits import EXIT_COPY_FAILED, EXIT_DEFECT, EXIT_DONE, EXIT_PROTOCOL
 from .speaker import Asked, Speaker
 from .steps import Steps
 from .wire import Bell, Wire
@@ -121,7 +121,7 @@ class Link:
         The process ends when the journal has the completion.
         """
         if self._is_copy:
-            os._exit(EXIT_DONE)
+            os._exit(EXIT_DONE if reason is Reason.ENDED else EXIT_COPY_FAILED)
         try:
             sys.setrecursionlimit(sys.getrecursionlimit() + SPARE_FRAMES)
             with self.lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import builtins
 import inspect
 import sys
 import types
@@ -63,6 +64,8 @@ class Run:
 
     def _module(self) -> types.ModuleType:
         module = types.ModuleType("__main__")
+        # Every module has it; without it warnings made for this module fail.
+        module.__dict__["__builtins__"] = builtins
         module.__dict__.update(self._names.namespace())
         sys.modules["__main__"] = module
         sys.argv = [self._filename]
@@ -74,6 +77,9 @@ class Run:
             self._loop.run_forever()
         except BaseException as error:  # noqa: BLE001 - foreign code: exits and interrupts of tasks
             self._failure = self._failure or error
+        if not (task.done() or self._failure):
+            # What `asyncio.run` says to a program that stops its own loop.
+            self._failure = RuntimeError("Event loop stopped before Future completed.")
         # Nobody asks this task for its outcome: ours is in `_failure`.
         task._log_destroy_pending = False  # type: ignore[attr-defined]
 

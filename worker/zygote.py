@@ -46,6 +46,8 @@ class Charge:
         is_private: end with the supervisor instead of waiting for the next.
         host_pid: the host of a private supervisor; None otherwise.
         directory: removed at the end of a private zygote whose host is gone.
+        run: where the sockets are when that is elsewhere; the host does not know it, so it is
+            removed whenever the private supervisor did not get to it.
         work: where workers get their directories.
         orphan_s: how long workers live without a supervisor.
     """
@@ -55,6 +57,7 @@ class Charge:
     is_private: bool
     host_pid: int | None
     directory: str | None
+    run: str | None
     work: str
     orphan_s: float
 
@@ -89,7 +92,9 @@ class Zygote:
         if os.path.exists(self._charge.socket_path):
             os.unlink(self._charge.socket_path)
         if self._is_quitting:
-            return  # whoever asked for that cleans up after us
+            self._watches.turn(0)
+            if not self._host.is_gone:
+                return  # whoever asked for that cleans up after us
         if self._charge.is_private and self._charge.directory is not None:
             self._clean_after_host(self._charge.directory)
 
@@ -115,16 +120,22 @@ class Zygote:
         self._hostless_since = time.monotonic()
 
     def _clean_after_host(self, directory: str) -> None:
-        """If the host is gone, nobody is left to end a frozen supervisor and remove its files."""
+        """If the host is gone, nobody is left to end a frozen supervisor and remove its files.
+
+        Nor if the supervisor is killed while it ends: so what it would clean up is done here.
+        """
         deadline = time.monotonic() + HOST_GRACE_S
         while not self._host.is_gone and (left_s := deadline - time.monotonic()) > 0:
             # Host and supervisor may have been killed together, in either order.
             self._watches.turn(left_s)
-        if not self._host.is_gone:
-            return
-        if self._supervisor.pidfd is not None and not self._supervisor.is_gone:
+        if self._host.is_gone and not self._supervisor.is_gone and self._supervisor.pidfd:
             signal.pidfd_send_signal(self._supervisor.pidfd, signal.SIGKILL)
-        scratch.remove(directory)
+            while not self._supervisor.is_gone:  # until then it could still make files
+                self._watches.turn(HOST_GRACE_S)
+        if self._charge.run is not None and (self._host.is_gone or self._supervisor.is_gone):
+            scratch.remove(self._charge.run)
+        if self._host.is_gone:
+            scratch.remove(directory)
 
     # -- connections ------------------------------------------------------------------------------
 

@@ -149,6 +149,30 @@ def test_a_killed_supervisor_takes_everything_with_it_and_its_host_is_told(place
         host.close()
 
 
+@pytest.mark.parametrize("killed", [("host",), ("supervisor",), ("host", "supervisor")])
+def test_sockets_that_had_to_be_elsewhere_are_not_left(
+    place: Path, killed: tuple[str, ...]
+) -> None:
+    deep = place / ("long" * 24)
+    deep.mkdir()
+    host = start(deep, "killed", "python")
+    try:
+        assert host.hear() == "ready"
+        (told,) = deep.glob("tidemark-*/supervisor.json")
+        facts = json.loads(told.read_text())
+        run = Path(facts["run"])
+        assert run.exists()
+        assert not run.is_relative_to(place)
+        for who in killed:
+            os.kill(facts["pid"] if who == "supervisor" else host.process.pid, signal.SIGKILL)
+        until(lambda: not run.exists(), seconds=LEFT_SECONDS_MAX)
+        if "host" not in killed:
+            host.say()  # it ends by itself
+        nothing_left(deep)
+    finally:
+        host.close()
+
+
 def test_a_killed_zygote_takes_its_workers_with_it(place: Path) -> None:
     host = start(place, "killed", "python", "thread")
     try:

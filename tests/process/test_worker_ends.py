@@ -142,7 +142,8 @@ if pid == 0:
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
     cell.start(source)
-    assert cell.finish()[0] == ["0\n", "0\n"]
+    # The second raises: it has no supervisor that could run a tool.
+    assert cell.finish()[0] == ["0\n", "1\n"]
 
 
 def test_everything_said_before_the_end_is_kept(cell: CellEnd) -> None:

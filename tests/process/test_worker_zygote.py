@@ -232,6 +232,20 @@ def test_a_private_zygote_leaves_the_directory_to_a_living_host(place: Path) -> 
     zygote.close()
 
 
+def test_a_private_zygote_that_quits_after_its_host_leaves_no_directory(place: Path) -> None:
+    host, supervisor = bystander(), bystander()  # this supervisor will never clean up
+    inner = place / "private"
+    options = ("--private", "--host-pid", str(host.pid), "--directory", str(inner))
+    zygote = ZygoteEnd(inner, *options, supervisor_pid=supervisor.pid)
+    host.kill()
+    host.wait()
+    zygote.tell(Quit())
+    assert zygote.process.wait(5) == 0
+    assert supervisor.wait(2) == -signal.SIGKILL
+    assert not inner.exists()
+    zygote.close()
+
+
 def test_a_zygote_whose_supervisor_never_came_ends(place: Path) -> None:
     gone = bystander()
     gone.kill()

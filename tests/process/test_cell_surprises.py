@@ -1,0 +1,87 @@
+"""What a cell's code may expect of Python, where a loop and a module of ours stand behind it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tidemark.protocol import values
+from tidemark.protocol.packed import Reason
+from tidemark.protocol.worker_messages import Finished
+
+from fakes.supervisor_end import CellEnd, ZygoteEnd
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[ZygoteEnd]:
+    with tempfile.TemporaryDirectory(prefix="tm") as directory:
+        end = ZygoteEnd(Path(directory))
+        yield end
+        end.close()
+
+
+@pytest.fixture
+def cell(zygote: ZygoteEnd) -> CellEnd:
+    return zygote.fork()
+
+
+def run(cell: CellEnd, source: str) -> tuple[list[str], Finished]:
+    cell.start(source)
+    return cell.finish()
+
+
+def test_a_cell_that_stops_its_own_loop_has_not_ended_well(cell: CellEnd) -> None:
+    source = "asyncio.get_running_loop().stop()\nawait asyncio.sleep(0)\nprint('never')"
+    output, finished = run(cell, source)
+    assert output == []
+    assert finished.reason is Reason.RAISED
+    assert finished.error == "RuntimeError: Event loop stopped before Future completed.\n"
+
+
+def test_a_coroutine_that_nobody_awaits_is_warned_of(cell: CellEnd) -> None:
+    output, finished = run(cell, "asyncio.sleep(1)\nprint('__builtins__' in globals())")
+    assert finished.reason is Reason.ENDED
+    shown = "".join(output)
+    assert "coroutine 'sleep' was never awaited" in shown
+    assert "KeyError" not in shown
+    assert shown.endswith("true\n")
+
+
+@pytest.mark.parametrize("call", ["text(Bad())", "print(Bad())", "notify(Bad())"])
+def test_an_error_of_str_comes_with_nothing_of_ours(cell: CellEnd, call: str) -> None:
+    source = f"class Bad:\n    def __str__(self):\n        raise ValueError('no')\n{call}"
+    _, finished = run(cell, source)
+    assert finished.error is not None
+    assert finished.error.startswith('Traceback (most recent call last):\n  File "cell.py", line 4')
+    assert "tidemark" not in finished.error
+
+
+def test_print_can_be_redirected(cell: CellEnd) -> None:
+    source = """
+import contextlib, io
+caught = io.StringIO()
+with contextlib.redirect_stdout(caught):
+    print("inside", [True])
+print("caught", caught.getvalue(), end="")
+"""
+    output, _ = run(cell, source)
+    assert "".join(output) == "caught inside [True]\n"
+
+
+@pytest.mark.parametrize(("last", "status"), [("raise ValueError", 1), ("exit(5)", 0), ("pass", 0)])
+def test_a_forked_copy_ends_with_the_status_of_its_code(
+    cell: CellEnd, last: str, status: int
+) -> None:
+    source = f"""
+import os
+child = os.fork()
+if child:
+    exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+{last}
+"""
+    cell.start(source)
+    _, finished = cell.finish()
+    assert finished.value is not None
+    assert values.decode(finished.value) == status
