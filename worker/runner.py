@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import builtins
 import inspect
 import sys
 import types
@@ -68,6 +69,8 @@ class Run:
 
     def _module(self) -> types.ModuleType:
         module = types.ModuleType("__main__")
+        # Code in C that imports something looks for it here.
+        module.__dict__["__builtins__"] = builtins
         module.__dict__.update(self._names.namespace())
         sys.modules["__main__"] = module
         sys.argv = [self._filename]

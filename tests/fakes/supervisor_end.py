@@ -32,6 +32,7 @@ from tidemark.protocol.worker_messages import (
     Bye,
     Continue,
     Deliver,
+    EarlierLife,
     Emitted,
     Fetch,
     Finished,
@@ -187,6 +188,9 @@ class CellEnd:
         self.messages: deque[FromWorker] = deque()
         self.items: deque[Item] = deque()
         self.said = 0
+        self.ticks: list[tuple[int, int]] = []
+        self.readings = 0
+        self.began_ns = 0
 
     def heard(self, message: FromWorker) -> None:
         """Note a message; items of the stream are taken in their order, repeats are dropped."""
@@ -200,6 +204,8 @@ class CellEnd:
         self.have = message.seq
         self.said += 1
         self.items.extend(message.items)
+        self.ticks.extend(message.ticks)
+        self.readings = max(self.readings, message.readings)
 
     def send(self, message: ToWorker) -> None:
         self.zygote.router.send_multipart([self.token, *codec.TO_WORKER.encode(message)])
@@ -241,7 +247,10 @@ class CellEnd:
         inputs: dict[str, Any] | None = None,
         tools: tuple[ToolSpec, ...] = TOOLS,
         name: str = "cell.py",
+        seed: bytes = b"\0" * 32,
+        earlier: EarlierLife | None = None,
     ) -> None:
+        self.began_ns = time.time_ns()
         self.send(
             Start(
                 epoch=self.zygote.epoch,
@@ -253,10 +262,11 @@ class CellEnd:
                 inputs=values.encode(inputs or {}),
                 tools=tools,
                 limits=self.limits,
-                seed=b"\0" * 32,
-                now_ns=time.time_ns(),
+                seed=seed,
+                now_ns=self.began_ns,
                 monotonic_ns=time.monotonic_ns(),
                 journal=0,
+                earlier=earlier,
             )
         )
 
