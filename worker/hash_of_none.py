@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import itertools
 import sys
 from typing import Any, Final
 
@@ -36,9 +37,9 @@ def make_constant() -> bool:
 
 def _holders_of_none() -> list[Any]:
     """Every dictionary and set with None as a key; also those that the collector does not see."""
+    seen = gc.get_objects()
     found: dict[int, Any] = {}
-    for seen in gc.get_objects():
-        for each in (seen, *gc.get_referents(seen)):
-            if type(each) in (dict, set) and None in each:
-                found[id(each)] = each
+    for each in itertools.chain(seen, gc.get_referents(*seen)):
+        if (type(each) is dict or type(each) is set) and None in each:
+            found[id(each)] = each
     return list(found.values())

@@ -24,16 +24,16 @@ NOTHING_LEFT = random.Random()
 @pytest.fixture(scope="module")
 def first() -> Iterator[ZygoteEnd]:
     with tempfile.TemporaryDirectory(prefix="tm") as directory:
-        end = ZygoteEnd(Path(directory))
+        end = ZygoteEnd(Path(directory), disturbance=1)
         yield end
         end.close()
 
 
 @pytest.fixture(scope="module")
 def second() -> Iterator[ZygoteEnd]:
-    """Another process, started anew: it has other addresses."""
+    """Another process, started anew: it has other addresses, in another order."""
     with tempfile.TemporaryDirectory(prefix="tm") as directory:
-        end = ZygoteEnd(Path(directory))
+        end = ZygoteEnd(Path(directory), disturbance=2)
         yield end
         end.close()
 
