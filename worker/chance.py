@@ -25,6 +25,7 @@ class Chance:
         self._thread: int | None = None
         self._on_foreign: Callable[[str], None] = lambda _: None
         self._seed_before: Any = random.Random.seed
+        shake_256(b"").digest(1)  # the first one in a process takes ten times as long
 
     def begin(self, seed: bytes, on_foreign: Callable[[str], None]) -> None:
         """Draw everything from these 32 bytes from now on, on this thread."""
