@@ -196,7 +196,10 @@ class Said:
     """What happened in the cell since the last message.
 
     Attributes:
-        ticks: (reading number, value in ns) of the cell's clock since the last message.
+        ticks: what the cell's clock has recorded since the last message. Readings and handovers of
+            inputs are numbered together; an entry has the number and what was shown, in ns since
+            1970, or 0: at this handover garbage was collected.
+        readings: the last number that was used; 0 for a cell that has no clock yet.
     """
 
     CODE: ClassVar[int] = 2
@@ -204,6 +207,7 @@ class Said:
     seq: Count
     ticks: Annotated[tuple[tuple[Count, TimeNs], ...], Size(limits.ITEMS_MAX)]
     items: Items
+    readings: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +223,21 @@ class Fetch:
 FromWorker: TypeAlias = Hello | Said | Fetch
 
 # -- supervisor to worker -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierLife:
+    """What the cell's clock showed in the lives before, for a worker that lives them again.
+
+    Attributes:
+        began_ns: `now_ns` of the first Start of the cell.
+        ticks: all that the journal has, in order.
+        readings: the last that the journal has.
+    """
+
+    began_ns: TimeNs
+    ticks: Annotated[tuple[tuple[Count, TimeNs], ...], Size(limits.ITEMS_MAX)]
+    readings: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +262,7 @@ class Start:
     now_ns: TimeNs
     monotonic_ns: TimeNs
     journal: Count
+    earlier: EarlierLife | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ own, so what the loop does depends on nothing but the order of inputs, until own
 
 from __future__ import annotations
 
-import asyncio
 import select
 import selectors
 import threading
@@ -20,7 +19,9 @@ from typing import Any, TypeAlias
 
 from ..protocol.packed import InputKind, PackedInput
 from .clock import CellClock
+from .garbage import Garbage
 from .link import Link
+from .numbered import NumberingLoop
 from .own_work import OwnWork
 from .timers import SECOND_NS, Timers
 
@@ -61,7 +62,7 @@ class Gate(selectors.EpollSelector):
         return key
 
 
-class CellLoop(asyncio.SelectorEventLoop):
+class CellLoop(NumberingLoop):
     """An asyncio loop that moves by inputs.
 
     Attributes:
@@ -75,6 +76,7 @@ class CellLoop(asyncio.SelectorEventLoop):
         self._link = link
         self._clock: CellClock
         self._own: OwnWork
+        self._garbage = Garbage()
         self._timers = Timers()
         self._gate = Gate()
         super().__init__(self._gate)
@@ -105,10 +107,7 @@ class CellLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         """The cell's clock, in seconds since 1970."""
-        reading = self._clock.reading() / SECOND_NS
-        if self._clock.is_crowded:
-            self._link.flush()
-        return reading
+        return self._clock.reading() / SECOND_NS
 
     def call_at(  # type: ignore[override]
         self,
@@ -125,20 +124,6 @@ class CellLoop(asyncio.SelectorEventLoop):
 
     def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
         self._timers.cancelled()
-
-    # -- tasks ------------------------------------------------------------------------------------
-
-    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        """A task of a coroutine, or of a tool call, which runs already and is a future.
-
-        `asyncio.create_task(tools.NAME())` is what everybody writes.
-        """
-        if not asyncio.isfuture(coro):
-            return super().create_task(coro, **options)
-        task = super().create_task(_awaited(coro), **options)
-        # A task that is cancelled before it has run never comes to await the call.
-        task.add_done_callback(lambda done: done.cancelled() and coro.cancel())
-        return task
 
     # -- own work ---------------------------------------------------------------------------------
 
@@ -239,7 +224,8 @@ class CellLoop(asyncio.SelectorEventLoop):
         return []
 
     def _hand_over(self, taken: PackedInput) -> None:
-        self._clock.advance(max(taken.stamp_ns, taken.due_ns))
+        if self._clock.hand_over(max(taken.stamp_ns, taken.due_ns), self._garbage.is_due):
+            self._garbage.collect()
         if taken.kind is InputKind.TIMER:
             self._waiting_handles.extend(self._timers.take_due(taken.due_ns))
         else:
@@ -254,7 +240,3 @@ class CellLoop(asyncio.SelectorEventLoop):
         finally:
             self._is_waiting = False
         self._link.gate_bell.silence()
-
-
-async def _awaited(future: asyncio.Future[Any]) -> Any:
-    return await future

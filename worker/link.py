@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from typing import Final, NoReturn
 
@@ -19,6 +18,7 @@ from ..protocol import codec, limits
 from ..protocol.packed import PackedInput, Reason
 from ..protocol.worker_messages import Fetch, Finished, Item, Start
 from ..protocol.zygote_messages import Fork
+from . import real
 from .answers import Unbelievable, answer
 from .exits import EXIT_COPY_FAILED, EXIT_DEFECT, EXIT_DONE, EXIT_PROTOCOL
 from .speaker import Asked, Speaker
@@ -83,7 +83,7 @@ class Link:
                 self.changed.wait()
             if not self.speaker.stream.closed:
                 if not self.speaker.stream.pending:
-                    self._pending_since = time.monotonic()
+                    self._pending_since = real.monotonic()
                 self.speaker.stream.add(item)
                 if self.speaker.stream.is_due:
                     self.speaker.send_pending()
@@ -215,7 +215,7 @@ class Link:
             return None if self._thread_sleeps else FLUSH_AGE_MS
 
     def _pending_age(self) -> float:
-        return (time.monotonic() - self._pending_since) * 1_000
+        return (real.monotonic() - self._pending_since) * 1_000
 
     def _become_copy(self) -> None:
         self._is_copy = True

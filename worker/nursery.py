@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from dataclasses import dataclass
 from resource import struct_rusage
 from typing import Final, NoReturn
 
 from ..protocol.zygote_messages import Ended, Fork
-from . import scratch
+from . import real, scratch
 from .confinement import changed_signals
 from .exits import EXIT_DONE, MEANINGS
 from .life import live
+from .reproducible import Reproducible
 
 ENDED_MAX: Final = 100_000  # ends that no supervisor has noted; the oldest are dropped
 LAST_REAP_S: Final = 1.0
@@ -35,8 +35,9 @@ class Child:
 class Nursery:
     """Every worker of this zygote. What a dead worker has left running is killed and reaped too."""
 
-    def __init__(self, work: str) -> None:
+    def __init__(self, work: str, reproducible: Reproducible) -> None:
         """`work` is a directory in which each worker gets one of its own."""
+        self._reproducible = reproducible
         self._work = work
         self._pid = os.getpid()
         self._signals = changed_signals()
@@ -76,7 +77,7 @@ class Nursery:
             os.rmdir(work)
             raise
         if pid == 0:
-            live(message, work, self._pid, self._signals)
+            live(message, work, self._pid, self._signals, self._reproducible)
         try:
             pidfd = os.pidfd_open(pid)
         except OSError:  # no descriptor is left; the end of an unknown child is of no interest
@@ -108,14 +109,14 @@ class Nursery:
 
     def kill_all(self) -> None:
         """SIGKILL every worker and wait until they and what they left are gone, at most 1 s."""
-        deadline = time.monotonic() + LAST_REAP_S
+        deadline = real.monotonic() + LAST_REAP_S
         for token in list(self._by_token):
             self.kill(token)
         while True:
             self.reap()
-            if not self._has_children() or time.monotonic() > deadline:
+            if not self._has_children() or real.monotonic() > deadline:
                 return
-            time.sleep(REAP_AGAIN_S)
+            real.sleep(REAP_AGAIN_S)
 
     def _has_children(self) -> bool:
         return bool(self._by_pid or self._janitors or self._orphans())

@@ -20,6 +20,7 @@ from .clock import CellClock
 from .gate import CellLoop
 from .link import Link
 from .own_work import OwnWork
+from .reproducible import Reproducible
 
 NO_NAME: Final = "<cell>"
 
@@ -27,16 +28,20 @@ NO_NAME: Final = "<cell>"
 class Run:
     """One cell, from its source to its completion."""
 
-    def __init__(self, start: Start, link: Link, loop: CellLoop) -> None:
+    def __init__(
+        self, start: Start, link: Link, loop: CellLoop, reproducible: Reproducible
+    ) -> None:
         self._start = start
         self._link = link
         self._loop = loop
         self._filename = start.name or NO_NAME
         self._failure: BaseException | None = None
-        clock = CellClock(start.now_ns, start.monotonic_ns)
-        link.speaker.drain_ticks = clock.drain
+        clock = CellClock(start.now_ns, start.monotonic_ns, start.earlier)
+        clock.on_crowded = link.flush
+        link.speaker.clock = clock
         own = OwnWork(self._filename, link.say)
         loop.equip(clock, own)
+        reproducible.begin(start.seed, clock, own.flag)
         self._names = CellNames(start, link, loop, own)
 
     def to_the_end(self) -> NoReturn:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 
 from ..protocol import codec
 from ..protocol.worker_messages import Fetch, FromWorker, Hello, Said
 from ..protocol.zygote_messages import Fork
+from .clock import CellClock
 from .steps import Steps
-from .stream import Stream, Ticks
+from .stream import Stream
 from .wire import Wire
-
-
-def no_ticks() -> Ticks:
-    """A cell that has no clock yet."""
-    return ()
 
 
 class Asked:
@@ -35,21 +30,24 @@ class Speaker:
     Attributes:
         stream: what the cell says.
         asked: stored values that were asked for, by the number of the question.
-        drain_ticks: gives the clock readings that travel with the next message.
+        clock: the cell's, whose record travels with what depends on it; None before the cell.
     """
 
     def __init__(self, fork: Fork, wire: Wire) -> None:
         self.stream = Stream()
         self.asked: dict[int, Asked] = {}
-        self.drain_ticks: Callable[[], Ticks] = no_ticks
+        self.clock: CellClock | None = None
         self._fork = fork
         self._wire = wire
         self._must_greet = True
 
     def send_pending(self) -> None:
         """Send everything that is pending."""
-        ticks = self.drain_ticks()
-        while (said := self.stream.take(ticks)) is not None:
+        clock = self.clock
+        if not self.stream.pending and (clock is None or not clock.is_crowded):
+            return
+        ticks, readings = ((), 0) if clock is None else clock.drain()
+        while (said := self.stream.take(ticks, readings)) is not None:
             ticks = ()
             self.send(said)
 

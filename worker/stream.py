@@ -80,15 +80,15 @@ class Stream:
         self._pending.append((item, size))
         self.pending_bytes += size
 
-    def take(self, ticks: Ticks = ()) -> Said | None:
-        """The next message, made of pending items (as many as fit) and these ticks; None: nothing.
+    def take(self, ticks: Ticks = (), readings: int = 0) -> Said | None:
+        """The next message: pending items (as many as fit) and the clock's record; None: nothing.
 
         It counts as said from now on. Call again until None: one message may not hold everything.
         """
         while self._pending or ticks:
             count, size = self._fitting()
             items = tuple([item for item, _ in self._pending[:count]])
-            said = Said(self.epoch, self.said + 1, ticks, items)
+            said = Said(self.epoch, self.said + 1, ticks, items, readings)
             # A finalizer or signal handler of the cell can have spoken in the lines above, on
             # this very thread; then these items have gone out under that number.
             if said.seq != self.said + 1:

@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -27,9 +26,10 @@ from ..protocol.zygote_messages import (
     Quit,
     ToZygote,
 )
-from . import scratch
+from . import real, scratch
 from .nursery import Nursery
 from .post import Post
+from .reproducible import Reproducible
 from .watches import Watches, Witness
 
 LIVING_MAX: Final = 200  # about as many descriptors as one message can carry
@@ -65,12 +65,18 @@ class Charge:
 class Zygote:
     """The loop: messages of supervisors, ends of workers, and who is still there."""
 
-    def __init__(self, charge: Charge, listener: socket.socket, bell: socket.socket) -> None:
+    def __init__(
+        self,
+        charge: Charge,
+        listener: socket.socket,
+        bell: socket.socket,
+        reproducible: Reproducible,
+    ) -> None:
         """`listener` listens; `bell` gets a byte for each signal. Neither may block."""
         self._charge = charge
         self._listener = listener
         self._bell = bell
-        self._nursery = Nursery(charge.work)
+        self._nursery = Nursery(charge.work, reproducible)
         self._epoch = 0
         self._commander: Post | None = None
         self._is_quitting = False
@@ -109,23 +115,23 @@ class Zygote:
             )
         if self._hostless_since is not None:
             ends.append(self._hostless_since + HOST_GRACE_S)
-        return max(0.0, min(ends) - time.monotonic()) if ends else None
+        return max(0.0, min(ends) - real.monotonic()) if ends else None
 
     def _on_supervisor_gone(self) -> None:
         if self._commander is None and self._epoch == 0:
-            self._alone_since = time.monotonic()
+            self._alone_since = real.monotonic()
 
     def _on_host_gone(self) -> None:
         # A private supervisor ends with its host, and this process with it. But it may be frozen.
-        self._hostless_since = time.monotonic()
+        self._hostless_since = real.monotonic()
 
     def _clean_after_host(self, directory: str) -> None:
         """If the host is gone, nobody is left to end a frozen supervisor and remove its files.
 
         Nor if the supervisor is killed while it ends: so what it would clean up is done here.
         """
-        deadline = time.monotonic() + HOST_GRACE_S
-        while not self._host.is_gone and (left_s := deadline - time.monotonic()) > 0:
+        deadline = real.monotonic() + HOST_GRACE_S
+        while not self._host.is_gone and (left_s := deadline - real.monotonic()) > 0:
             # Host and supervisor may have been killed together, in either order.
             self._watches.turn(left_s)
         if self._host.is_gone and not self._supervisor.is_gone and self._supervisor.pidfd:
@@ -170,7 +176,7 @@ class Zygote:
         post.close()
         if post is self._commander:
             self._commander = None
-            self._alone_since = time.monotonic()
+            self._alone_since = real.monotonic()
 
     def _say(self, message: FromZygote, descriptors: tuple[int, ...] = ()) -> None:
         post = self._commander

@@ -95,6 +95,7 @@ class WorkerSaid:
     seq: Count
     ticks: Annotated[tuple[tuple[Count, TimeNs], ...], Size(limits.ITEMS_MAX)]
     steps: Annotated[tuple[StreamStep, ...], Size(limits.ITEMS_MAX)]
+    readings: Count = 0
 
 
 @dataclass(frozen=True, slots=True)

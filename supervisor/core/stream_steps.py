@@ -127,7 +127,8 @@ def said(
         read(reading, item, state)
         if reading.over is not None:
             break
-    stream = r.WorkerSaid(cell.incarnation, message.seq, message.ticks, tuple(reading.steps))
+    steps = tuple(reading.steps)
+    stream = r.WorkerSaid(cell.incarnation, message.seq, message.ticks, steps, message.readings)
     outcome = Outcome(state, _records(state, reading, stream), tuple(reading.contents))
     return Heard(outcome, reading.finished, reading.over)
 

@@ -32,6 +32,7 @@ from tidemark.protocol.worker_messages import (
     Bye,
     Continue,
     Deliver,
+    EarlierLife,
     Emitted,
     Fetch,
     Finished,
@@ -45,6 +46,17 @@ from tidemark.protocol.worker_messages import (
 from tidemark.protocol.zygote_messages import Command, Ended, Fork, Forked, FromZygote, ToZygote
 
 SECONDS = 10.0
+# Without it the heaps of two processes with the same history are laid out alike, address space
+# randomization or not.
+HOLES = """
+import random, sys
+rng = random.Random(SEED)
+kept = [bytes(rng.randrange(1, 900)) for _ in range(60_000)]
+kept += [[None] * rng.randrange(60) for _ in range(20_000)]
+rng.shuffle(kept)
+del kept[:40_000]
+sys.kept = kept
+"""
 T = TypeVar("T")
 
 
@@ -71,7 +83,14 @@ def timer(number: int, due_ns: int) -> PackedInput:
 class ZygoteEnd:
     """A real zygote, and the socket on which its workers call."""
 
-    def __init__(self, directory: Path, *options: str, supervisor_pid: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *options: str,
+        supervisor_pid: int | None = None,
+        disturbance: int | None = None,
+    ) -> None:
+        """`disturbance` is a seed: the zygote's heap has holes in places that depend on it."""
         (directory / "work").mkdir(parents=True, exist_ok=True)
         self.path = str(directory / "zygote.sock")
         self.endpoint = f"ipc://{directory}/worker.sock"
@@ -92,6 +111,10 @@ class ZygoteEnd:
             *options,
         ]
         environment = {**os.environ, "SECRET_OF_THE_HOST": "x", "PYTHONHASHSEED": "0"}
+        if disturbance is not None:
+            (directory / "sitecustomize.py").write_text(f"SEED = {disturbance}\n{HOLES}")
+            places = [str(directory), environment.get("PYTHONPATH", "")]
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, places))
         self.process = subprocess.Popen(arguments, pass_fds=(told,), env=environment)
         os.close(told)
         assert os.read(ready, 100) == b"ready\n"
@@ -187,6 +210,9 @@ class CellEnd:
         self.messages: deque[FromWorker] = deque()
         self.items: deque[Item] = deque()
         self.said = 0
+        self.ticks: list[tuple[int, int]] = []
+        self.readings = 0
+        self.began_ns = 0
 
     def heard(self, message: FromWorker) -> None:
         """Note a message; items of the stream are taken in their order, repeats are dropped."""
@@ -200,6 +226,8 @@ class CellEnd:
         self.have = message.seq
         self.said += 1
         self.items.extend(message.items)
+        self.ticks.extend(message.ticks)
+        self.readings = max(self.readings, message.readings)
 
     def send(self, message: ToWorker) -> None:
         self.zygote.router.send_multipart([self.token, *codec.TO_WORKER.encode(message)])
@@ -241,7 +269,10 @@ class CellEnd:
         inputs: dict[str, Any] | None = None,
         tools: tuple[ToolSpec, ...] = TOOLS,
         name: str = "cell.py",
+        seed: bytes = b"\0" * 32,
+        earlier: EarlierLife | None = None,
     ) -> None:
+        self.began_ns = time.time_ns()
         self.send(
             Start(
                 epoch=self.zygote.epoch,
@@ -253,10 +284,11 @@ class CellEnd:
                 inputs=values.encode(inputs or {}),
                 tools=tools,
                 limits=self.limits,
-                seed=b"\0" * 32,
-                now_ns=time.time_ns(),
+                seed=seed,
+                now_ns=self.began_ns,
                 monotonic_ns=time.monotonic_ns(),
                 journal=0,
+                earlier=earlier,
             )
         )
 

@@ -54,7 +54,7 @@ FROM_WORKER: Final[dict[str, worker.FromWorker]] = {
     "hello": worker.Hello(CELL, BORN, 0, False, 0, 0, 4713, "3.11.7"),
     "hello-adopted": worker.Hello(CELL, BORN, 3, True, 41, 2, 4713, "3.11.7"),
     "said": worker.Said(2, 41, ((1, NOW), (2, NOW + 1_000_000)), tuple(ITEMS.values())),
-    "said-nothing": worker.Said(2, 42, (), ()),
+    "said-nothing": worker.Said(2, 42, (), (), 12),
     "fetch": worker.Fetch(2, 1, "moon"),
     "fetch-keys": worker.Fetch(2, 2, None),
 }
@@ -74,6 +74,22 @@ TO_WORKER: Final[dict[str, worker.ToWorker]] = {
         NOW,
         123_456_789,
         98,
+    ),
+    "start-again": worker.Start(
+        epoch=3,
+        cell=CELL,
+        kind=CellKind.PAUSABLE,
+        stepping=Stepping.ONE,
+        name="ebb",
+        source="text(word)",
+        inputs=b"\x80",
+        tools=(),
+        limits=Limits(),
+        seed=SEED,
+        now_ns=NOW + 1_000_000_000,
+        monotonic_ns=123_456_789,
+        journal=99,
+        earlier=worker.EarlierLife(NOW, ((1, NOW + 1_000_000), (2, 0)), 7),
     ),
     "start-least": worker.Start(
         1, CELL, CellKind.CONTINUING, Stepping.DRAIN, "", "", b"\x80", (), Limits(), SEED, 0, 0, 0

@@ -58,8 +58,7 @@ PLACES = {
         class Last:
             def __del__(self): exit("x")
         last = Last(); last.self = last; del last
-        kept = []
-        while True: kept.append([])""",
+        while True: gc.collect()""",
     "signal-handler": """
         import os, signal
         signal.signal(signal.SIGUSR1, lambda *_: exit("x"))

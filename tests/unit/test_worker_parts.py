@@ -1,51 +1,16 @@
-"""The small parts of a worker: clock, timers, tracebacks, images, and the removal of files."""
+"""The small parts of a worker: timers, tracebacks, images, and the removal of files."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
-import threading
-import time
 from pathlib import Path
 
 import pytest
 from tidemark.protocol import limits
 from tidemark.worker import scratch, traces
-from tidemark.worker.clock import TICK_NS, CellClock
 from tidemark.worker.output import image_uri, printable
 from tidemark.worker.timers import SECOND_NS, SWEEP_MIN, Timers
-
-NOW_NS = 1_700_000_000 * SECOND_NS
-
-
-def test_a_clock_always_rises_and_records_its_jumps() -> None:
-    clock = CellClock(NOW_NS, time.monotonic_ns())
-    readings = [clock.reading() for _ in range(10_000)]
-    assert all(a < b for a, b in itertools.pairwise(readings))
-    ticks = dict(clock.drain())
-    assert clock.drain() == ()
-    last = NOW_NS
-    for number, reading in enumerate(readings, 1):
-        last = ticks.get(number, last + 1)
-        assert reading == last
-
-
-def test_a_clock_can_be_put_forward_only() -> None:
-    clock = CellClock(NOW_NS, time.monotonic_ns())
-    clock.advance(NOW_NS + SECOND_NS)
-    clock.advance(NOW_NS)
-    assert clock.reading() >= NOW_NS + SECOND_NS
-
-
-def test_other_threads_see_the_last_reading() -> None:
-    clock = CellClock(NOW_NS, time.monotonic_ns() - 10 * TICK_NS)
-    last = clock.reading()
-    seen: list[int] = []
-    thread = threading.Thread(target=lambda: seen.append(clock.reading()))
-    thread.start()
-    thread.join()
-    assert seen == [last]
 
 
 @pytest.fixture
