@@ -101,7 +101,8 @@ def child():
 one, other = child(), child()
 print(one[:8] != other[:8], one[:8] != os.urandom(8), float(one[8:]) <= float(other[8:]))
 """
-    assert live(first, source, random.Random(1)).text == "true true true\n"
+    # Python 3.12 and later warn of the fork on the lines before.
+    assert live(first, source, random.Random(1)).text.endswith("true true true\n")
 
 
 def test_waiting_in_a_thread_comes_to_an_end(first: ZygoteEnd) -> None:
