@@ -206,6 +206,11 @@ def _may_repeat(fleet: Fleet, ref: RequestRef) -> bool:
     return attachment is not None and not attachment.ended
 
 
+def recover_newest(fleet: Fleet, created_us: list[int]) -> None:
+    """The newest cell may have ended, and its id must not be used again whatever the clock says."""
+    fleet.numbers["cell_us"] = max(fleet.numbers.get("cell_us") or 0, *created_us, 0)
+
+
 def rewatch(fleet: Fleet) -> None:
     """After recovery: find out which hosts are still there; the others repeat nothing any more."""
     for ref in list(fleet.answers):

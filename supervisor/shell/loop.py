@@ -58,18 +58,7 @@ class Loop:
         self._lazy_since_ns = 0
         self._retire_at_ns = ports.clock.now_ns() + RETIRE_AGAIN_NS
         self._ready: deque[FleetEvent] = deque()
-        self._recover()
-
-    def _recover(self) -> None:
-        """Bring the fleet to what the journal knows."""
-        now_ns = self.ports.clock.now_ns()
-        for stored in self.ports.store.session_records():
-            turn.recover_session(self.fleet, stored.record, stored.at_ns)
-        for records in self.ports.store.unfinished_cells():
-            entries = [(stored.record, stored.at_ns) for stored in records]
-            turn.recover_cell(self.fleet, entries, now_ns)
-        self.fleet.mark()
-        turn.rewatch(self.fleet)
+        _recover(self.fleet, ports)
         self._speak()
 
     # -- the four beats ---------------------------------------------------------------------------
@@ -249,3 +238,17 @@ def _journal_refusal(event: HostAsked, why: str, journal: int) -> TellConnection
     number = event.request.number
     refusal = Refused(number, journal, "journal", text[:4_000], _NO_ATTRIBUTES)
     return TellConnection(event.connection, refusal)
+
+
+def _recover(fleet: Fleet, ports: Ports) -> None:
+    """Bring the fleet to what the journal knows."""
+    now_ns = ports.clock.now_ns()
+    for stored in ports.store.session_records():
+        turn.recover_session(fleet, stored.record, stored.at_ns)
+    for records in ports.store.unfinished_cells():
+        entries = [(stored.record, stored.at_ns) for stored in records]
+        turn.recover_cell(fleet, entries, now_ns)
+    newest = ports.store.cells("", "", 1, "")
+    turn.recover_newest(fleet, [cell.created_us for cell in newest])
+    fleet.mark()
+    turn.rewatch(fleet)

@@ -42,3 +42,14 @@ def test_the_key_of_a_removed_cell_makes_no_new_one(stage: Stage) -> None:
     assert isinstance(refused, a.Refused)
     assert refused.code == "cell_not_found"
     assert host.ask(h.ListCells("tides", "", 10, "")).rows == ()
+
+
+def test_no_id_is_used_again_when_the_clock_stands_still(stage: Stage) -> None:
+    host = stage.host()
+    first = host.creates()
+    stage.worker(first).hello().says(saying.ended())
+    stage.crash()
+    stage.restart()
+    host.reconnects()
+    second = host.creates()
+    assert first < second
