@@ -78,7 +78,7 @@ def start_of_a_cell() -> dict[str, float]:
     gc.collect()
     gc.freeze()
     began = WATCH.now_ns()
-    clock = CellClock(real.time_ns(), real.monotonic_ns())
+    clock = CellClock(real.time_ns(), real.monotonic_ns(), real.time_ns())
     installed.begin(SEED, clock, lambda why: None)
     figures["worker: begin"] = WATCH.now_ns() - began
     clock.on_crowded = clock.drain

@@ -3,3 +3,5 @@
 from typing import Final
 
 VERSION: Final = "0.1.0"
+#: Raised when a cell would do something else in a later life than under the version before.
+REPLAY_VERSION: Final = 1

@@ -37,13 +37,17 @@ from .shape import (
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
-    """An output item; its position is counted, not claimed."""
+    """An output item; its position is counted, not claimed.
+
+    `line`, here and below: the source line, told only in a later life of the cell; 0 if unknown.
+    """
 
     CODE: ClassVar[int] = 1
     kind: OutputKind
     content: OutputText
     detail: Name | None
     digest: Digest
+    line: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Called:
     tool: Name
     arguments: Value
     digest: Digest
+    line: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class Notified:
     CODE: ClassVar[int] = 4
     text: Notice
     digest: Digest
+    line: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ class Wrote:
     key: StoredKey
     content: Value | None
     digest: Digest
+    line: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +185,7 @@ class Hello:
         started: whether the worker has been given its source.
         said: the last seq that the worker has used.
         inputs: the last input that the worker has received.
+        python: what a later life of the cell depends on: the interpreter, and our own rules.
     """
 
     CODE: ClassVar[int] = 1
@@ -227,17 +235,35 @@ FromWorker: TypeAlias = Hello | Said | Fetch
 
 @dataclass(frozen=True, slots=True)
 class EarlierLife:
-    """What the cell's clock showed in the lives before, for a worker that lives them again.
+    """How far the lives before have come, for a worker that lives them again.
+
+    It says all of it again, with a Waited wherever the cell has nothing ready to run, also when the
+    next input is there already; the supervisor compares, and records only what is new.
 
     Attributes:
-        began_ns: `now_ns` of the first Start of the cell.
-        ticks: all that the journal has, in order.
-        readings: the last that the journal has.
+        ticks: how many entries of the clock's record Remember has brought.
+        readings: the last reading that the journal has.
+        taken: the last input that the journal knows to be taken.
+        generation: from here on frontiers are numbered: the one after it is the next.
+        left: the last generation that was continued.
+        upto: the last input that the step now under way may take.
     """
 
-    began_ns: TimeNs
-    ticks: Annotated[tuple[tuple[Count, TimeNs], ...], Size(limits.ITEMS_MAX)]
+    ticks: Count
     readings: Count
+    taken: Count
+    generation: Count
+    left: Count
+    upto: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """A part of what the cell's clock showed in the lives before; all parts come before Start."""
+
+    CODE: ClassVar[int] = 8
+    epoch: Count
+    ticks: Annotated[tuple[tuple[Count, TimeNs], ...], Size(limits.ITEMS_MAX)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +271,8 @@ class Start:
     """The cell, given once to a worker that has said Hello.
 
     `now_ns` is the supervisor's clock (ns since 1970) at `monotonic_ns` of the machine's
-    CLOCK_MONOTONIC, so both sides read one clock.
+    CLOCK_MONOTONIC, so both sides read one clock. `began_ns` is where the cell's clock begins, in
+    every life of it.
     """
 
     CODE: ClassVar[int] = 1
@@ -261,6 +288,7 @@ class Start:
     seed: Seed
     now_ns: TimeNs
     monotonic_ns: TimeNs
+    began_ns: TimeNs
     journal: Count
     earlier: EarlierLife | None = None
 
@@ -332,4 +360,4 @@ class Bye:
     epoch: Count
 
 
-ToWorker: TypeAlias = Start | Adopt | Acknowledge | Deliver | Continue | Fetched | Bye
+ToWorker: TypeAlias = Start | Adopt | Acknowledge | Deliver | Continue | Fetched | Bye | Remember

@@ -12,6 +12,7 @@ from ..protocol.worker_messages import (
     Continue,
     Deliver,
     Fetched,
+    Remember,
     Start,
     ToWorker,
 )
@@ -32,7 +33,7 @@ def answer(link: Link, message: ToWorker) -> None:
     Raises:
         Unbelievable: it asks for what cannot be.
     """
-    if isinstance(message, (Adopt, Start)):
+    if isinstance(message, (Adopt, Remember, Start)):
         if not link.speaker.stream.follows(message.epoch):
             return
     elif not link.speaker.stream.accepts(message.epoch):
@@ -62,6 +63,8 @@ def _answer(link: Link, message: ToWorker) -> None:
             link.speaker.say_again(again)
         case Start():
             on_start(link, message)
+        case Remember():
+            link.remembered.update(message.ticks)
         case Bye():
             on_bye(link)
         case _:
@@ -69,11 +72,14 @@ def _answer(link: Link, message: ToWorker) -> None:
 
 
 def on_start(link: Link, message: Start) -> None:
-    """The cell is given once; a repeat is dropped."""
-    if link.start is not None:
+    """The cell is given once; a repeat is dropped, and so is one whose past is not all here."""
+    earlier = message.earlier
+    if link.start is not None or (earlier and len(link.remembered) < earlier.ticks):
         return
     link.speaker.stream.adopt(message.epoch, link.speaker.stream.have)
     link.steps = Steps(message.kind, message.stepping)
+    if earlier is not None:
+        link.steps.relive(earlier)
     link.start = message
 
 

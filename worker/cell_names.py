@@ -29,7 +29,7 @@ class CellNames:
         self._link = link
         self.output = Output(link, own, start.limits.output_bytes)
         self._calls = Calls(link, loop, own, start.cell, self.output.flush_partial)
-        self._stored = Stored(link, self.output.seen_from_thread)
+        self._stored = Stored(link, self.output.seen_from_thread, own.step_line)
         loop.settle = self._calls.settle
         loop.before_wait = self.output.flush_partial
 

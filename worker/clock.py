@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from ..protocol.worker_messages import EarlierLife
 from . import real
 
 TICK_NS: Final = 1_000_000
@@ -37,12 +36,22 @@ class CellClock:
         on_foreign: called, with why the cell cannot be replayed, when another thread reads.
     """
 
-    def __init__(self, now_ns: int, monotonic_ns: int, earlier: EarlierLife | None = None) -> None:
-        """Takes one reading of both clocks: ns since 1970, and CLOCK_MONOTONIC."""
+    def __init__(
+        self,
+        now_ns: int,
+        monotonic_ns: int,
+        began_ns: int,
+        recorded: Mapping[int, int] | None = None,
+        readings: int = 0,
+    ) -> None:
+        """Begin at `began_ns`, with the record of earlier lives up to their last reading.
+
+        The first two are one reading of both clocks: ns since 1970, and CLOCK_MONOTONIC.
+        """
         self._offset_ns = now_ns - monotonic_ns
-        self.began_ns = now_ns if earlier is None else earlier.began_ns
-        self._recorded = {} if earlier is None else dict(earlier.ticks)
-        self._recorded_upto = 0 if earlier is None else max(earlier.readings, *self._recorded, 0)
+        self.began_ns = began_ns
+        self._recorded = recorded or {}
+        self._recorded_upto = max(readings, *self._recorded, 0)
         # One value, because the link's thread looks at it at any time.
         self._shown = (0, self.began_ns)
         self._jumped = 0

@@ -42,6 +42,7 @@ class Link:
         self.changed = threading.Condition(self.lock)
         self.steps: Steps | None = None
         self.start: Start | None = None
+        self.remembered: dict[int, int] = {}
         self.gate_bell = Bell()
         self._questions = 0
         self._wire = Wire(fork.endpoint, fork.token)
@@ -155,13 +156,15 @@ class Link:
             os._exit(EXIT_DONE)
         with self.lock:
             steps = self.opened_steps()
+            if (wait := steps.relived_wait(next_timer_ns)) is not None:
+                self.say(wait)
             taken = steps.next_input()
             self._cell_sleeps = taken is None
             if taken is None:
-                wait = steps.idle(next_timer_ns, own_work)
+                said = steps.idle(next_timer_ns, own_work)
                 if not self.speaker.stream.closed:
-                    if wait is not None:
-                        self.speaker.stream.add(wait)
+                    if said is not None:
+                        self.speaker.stream.add(said)
                     self.speaker.send_pending()
             return taken
 

@@ -101,7 +101,7 @@ class Output:
             self._end("notification_bytes", limits.NOTIFICATION_BYTES_MAX, size)
         self.flush_partial()
         self.seen_from_thread("a notification from another thread")
-        self._link.say(Notified(text, values.digest(text.encode())))
+        self._link.say(Notified(text, values.digest(text.encode()), self._own.step_line()))
         self._link.flush()
 
     def seen_from_thread(self, why: str) -> None:
@@ -121,7 +121,8 @@ class Output:
             if self._bytes > self._bytes_max:
                 self._end("output_bytes", self._bytes_max, self._bytes)
             self.seen_from_thread("output from another thread")
-            self._link.say(Emitted(kind, content, detail, values.digest(content.encode())))
+            digest = values.digest(content.encode())
+            self._link.say(Emitted(kind, content, detail, digest, self._own.step_line()))
 
     def _end(self, limit: str, value: int, used: int) -> NoReturn:
         end_by_limit(self._link, limit, value, used)

@@ -18,13 +18,18 @@ LINE_MAX: Final = 200
 
 
 class OwnWork:
-    """What is under way, what waits to be handed over, and whether any of it was ever seen."""
+    """What is under way, what waits to be handed over, and whether any of it was ever seen.
+
+    Attributes:
+        tells_lines: whether this is a later life of the cell, whose steps are compared.
+    """
 
     def __init__(self, filename: str, say: Callable[[Item], None]) -> None:
         """`filename` is that of the cell's source; `say` puts an item into the stream."""
         self._filename = filename
         self._say = say
         self._is_flagged = False
+        self.tells_lines = False
         self._queue: deque[Handle] = deque()
         self._jobs: dict[int, str] = {}
         self._jobs_made = 0
@@ -35,6 +40,10 @@ class OwnWork:
         if not self._is_flagged:
             self._is_flagged = True
             self._say(Flagged(why, self.line()))
+
+    def step_line(self) -> int:
+        """The line to be told with a step: in a later life only, where it may be asked for."""
+        return self.line() if self.tells_lines else 0
 
     def line(self) -> int:
         """The line of the cell's source that runs now on this thread, 0 if none does."""

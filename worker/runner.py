@@ -36,10 +36,15 @@ class Run:
         self._loop = loop
         self._filename = start.name or NO_NAME
         self._failure: BaseException | None = None
-        clock = CellClock(start.now_ns, start.monotonic_ns, start.earlier)
+        earlier = start.earlier
+        readings = 0 if earlier is None else earlier.readings
+        clock = CellClock(
+            start.now_ns, start.monotonic_ns, start.began_ns, link.remembered, readings
+        )
         clock.on_crowded = link.flush
         link.speaker.clock = clock
         own = OwnWork(self._filename, link.say)
+        own.tells_lines = earlier is not None
         loop.equip(clock, own)
         reproducible.begin(start.seed, clock, own.flag)
         self._names = CellNames(start, link, loop, own)

@@ -6,6 +6,7 @@ import os
 import sys
 
 from ..protocol import codec
+from ..protocol.version import REPLAY_VERSION
 from ..protocol.worker_messages import Fetch, FromWorker, Hello, Said
 from ..protocol.zygote_messages import Fork
 from .clock import CellClock
@@ -60,7 +61,7 @@ class Speaker:
 
     def greet(self, epoch: int, steps: Steps | None) -> None:
         """Say Hello (epoch 0: unasked)."""
-        version = f"{sys.implementation.name} {sys.version.split()[0]}"
+        python = f"{sys.implementation.name} {sys.version.split()[0]} {sys.platform}"
         self.send(
             Hello(
                 cell=self._fork.cell,
@@ -70,7 +71,7 @@ class Speaker:
                 said=self.stream.said,
                 inputs=steps.received if steps is not None else 0,
                 pid=os.getpid(),
-                python=version,
+                python=f"{python}, replay {REPLAY_VERSION}",
             )
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..protocol.packed import CellKind, PackedInput, Stepping
-from ..protocol.worker_messages import Confirmed, Continue, Paused, Waited
+from ..protocol.worker_messages import Confirmed, Continue, EarlierLife, Paused, Waited
 
 
 class Steps:
@@ -37,6 +37,18 @@ class Steps:
         self._moved = True  # something happened since the last Waited
         self._own_since_input = False
         self._own_ends_step = False
+        self._relives_upto = -1
+        self._relived = -1
+
+    def relive(self, earlier: EarlierLife) -> None:
+        """The cell has lived before: begin where those lives will end.
+
+        The inputs that they took are taken freely: to the cell's code a pause is nothing.
+        """
+        self.generation = earlier.generation
+        self.left = earlier.left
+        self.upto = earlier.upto
+        self._relives_upto = earlier.taken
 
     @property
     def is_paused(self) -> bool:
@@ -94,6 +106,16 @@ class Steps:
     @property
     def _may_take(self) -> bool:
         return self.is_open and (self.kind is CellKind.CONTINUING or self.taken < self.upto)
+
+    def relived_wait(self, next_timer_ns: int | None) -> Waited | None:
+        """What an earlier life may have said at this point, where the next input is here already.
+
+        To be called before `next_input`; without it nobody could tell what came before an input.
+        """
+        if not self._relived < self.taken <= self._relives_upto or not self.has_input:
+            return None
+        self._relived = self.taken
+        return Waited(self.taken, next_timer_ns, ())
 
     def next_input(self) -> PackedInput | None:
         """The input that the cell takes now, or None if it may take none or none is here."""

@@ -18,9 +18,10 @@ class Stored:
     Values are fetched when they are first read. Others see what was written with the completion.
     """
 
-    def __init__(self, link: Link, seen: Callable[[str], None]) -> None:
+    def __init__(self, link: Link, seen: Callable[[str], None], line: Callable[[], int]) -> None:
         """`seen` is told before anything is said, with why it would be own work."""
         self._link = link
+        self._line = line
         self._seen = seen
         self._written: dict[str, bytes | None] = {}
         self._fetched: dict[str, bytes | None] = {}
@@ -62,7 +63,7 @@ class Stored:
     def _write(self, key: str, content: bytes | None) -> None:
         self._seen("a stored value from another thread")
         self._written[key] = content
-        self._link.say(Wrote(key, content, values.digest(content or b"")))
+        self._link.say(Wrote(key, content, values.digest(content or b""), self._line()))
 
 
 def _check_key(key: object) -> None:

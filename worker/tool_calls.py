@@ -79,7 +79,8 @@ class Calls:
         number = self._last
         future: Future[Any] = self._loop.create_future()
         self._open[number] = Open(future, tool, len(packed))
-        self._link.say(Called(number, tool, packed, values.digest(packed)))
+        line = self._own.step_line()
+        self._link.say(Called(number, tool, packed, values.digest(packed), line))
         future.add_done_callback(lambda done: self._on_done(number, done))
         return future
 

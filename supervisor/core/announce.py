@@ -14,7 +14,20 @@ from ...protocol.host_requests import CallRef
 from ...protocol.limits import CANCEL_GRACE_MS
 from ...protocol.packed import EventKind, PackedEvent, Reason
 from . import records as r
-from .effects import Effect, GiveBye, GiveEvent, GiveInputs, KillWorker, Refuse, Reply, TellHost
+from .ask_steps import continue_of
+from .changes import replace
+from .effects import (
+    Effect,
+    GiveAcknowledge,
+    GiveBye,
+    GiveEvent,
+    GiveInputs,
+    KillWorker,
+    Refuse,
+    RefuseDiverged,
+    Reply,
+    TellHost,
+)
 from .facts import CallState, Phase
 from .law import CellState, Ending, Resuming
 
@@ -95,14 +108,36 @@ def _input(before: CellState, record: Any, after: CellState, now_ns: int) -> Sai
 def deliver(state: CellState) -> Said:
     """Send the worker what the journal has and the cell may take, and no more."""
     cell = state.cell
-    if state.phase is not Phase.RUNNING or not state.waits.greeted_ns or state.waits.adopting_at_ns:
+    if state.phase is not Phase.RUNNING or not state.hears or state.waits.adopting_at_ns:
         return state, ()
     last = min(cell.inputs, cell.upto) if cell.pausable else cell.inputs
     first = max(state.waits.delivered, cell.taken) + 1
     if first > last:
         return state, ()
-    gift = GiveInputs(state.token, cell.id, cell.have, first, last)
-    return state.waiting(delivered=last, acked=cell.have, unacked=0), (gift,)
+    gift = GiveInputs(state.token, cell.id, state.have, first, last)
+    return state.waiting(delivered=last, acked=state.have, unacked=0), (gift,)
+
+
+def _restored(before: CellState, record: r.CellRestored, after: CellState, now_ns: int) -> Said:
+    """The cell is where the journal has it: what could not be said to it meanwhile is said now."""
+    state = after.waiting(replay=None, acked=record.seq, unacked=0)
+    effects: list[Effect] = [GiveAcknowledge(state.token, record.seq)]
+    state, delivery = deliver(state)
+    effects += delivery
+    if state.waits.resuming is not None:
+        effects.append(continue_of(state, state.waits.resuming))
+    return state, tuple(effects)
+
+
+def _diverged(before: CellState, record: r.ReplayDiverged, after: CellState, now_ns: int) -> Said:
+    waits = after.waits
+    waiting = [] if waits.observer is None else [waits.observer.ref]
+    if waits.resuming is not None:
+        waiting += [waits.resuming.ref, *(ref for ref, _, _ in waits.resuming.followers)]
+    effects: list[Effect] = [KillWorker(after.token)]
+    effects += [RefuseDiverged(ref, after.cell.id, record.divergence) for ref in waiting]
+    state = replace(after, waits=waits.without_worker())
+    return state.waiting(observer=None, resuming=None), tuple(effects)
 
 
 def _completed(before: CellState, record: r.CellCompleted, after: CellState, now_ns: int) -> Said:
@@ -166,7 +201,7 @@ def _unresumed(state: CellState, resuming: Resuming) -> list[Effect]:
     outcome = "terminated" if final and final.kind is EventKind.TERMINATED else "completed"
     closed = f"the cell has {outcome} before it was resumed; its final event can still be read"
     refused = [resuming.ref, *(ref for ref, _, _ in resuming.followers)]
-    if final is not None and final.reason is Reason.LOST:
+    if final is not None and final.reason in (Reason.LOST, Reason.POISON):
         # All of them waited for this one outcome; the first may have given up waiting since.
         why = final.error or "the worker is gone"
         text = f"{why}; frontier() still has generation {resuming.generation}"
@@ -181,6 +216,8 @@ _ANNOUNCE: dict[type, Callable[[CellState, Any, CellState, int], Said]] = {
     r.GenerationConsumed: _consumed,
     r.CallFinished: _input,
     r.TimerDue: _input,
+    r.CellRestored: _restored,
+    r.ReplayDiverged: _diverged,
     r.CellCompleted: _completed,
     r.CellTerminated: _terminated,
 }

@@ -42,6 +42,9 @@ def _issued(cell: Cell, record: r.WorkerIssued, at_ns: int) -> Cell:
         incarnation=record.incarnation,
         restarts=cell.restarts + (cell.incarnation is not None),
         have=0,
+        replays=cell.phase is not Phase.STARTING,
+        gone=False,
+        diverged=None,
     )
 
 
@@ -98,6 +101,7 @@ def _wait_begun(cell: Cell, step: r.WaitBegun) -> Cell:
     return replace(
         cell,
         waiting=True,
+        losses=() if step.taken > cell.taken else cell.losses,
         taken=step.taken,
         queued=tuple(q for q in cell.queued if q.number > step.taken),
         next_timer_ns=step.next_timer_ns,
@@ -222,7 +226,20 @@ def _cancelled(cell: Cell, record: r.CallsCancelled, at_ns: int) -> Cell:
 
 
 def _lost(cell: Cell, record: r.WorkerLost, at_ns: int) -> Cell:
-    return cell
+    losses = (*cell.losses, record.why) if record.counts else cell.losses
+    return replace(cell, gone=True, losses=losses)
+
+
+def _greeted(cell: Cell, record: r.WorkerGreeted, at_ns: int) -> Cell:
+    return replace(cell, python=record.python)
+
+
+def _restored(cell: Cell, record: r.CellRestored, at_ns: int) -> Cell:
+    return replace(cell, have=record.seq, replays=False)
+
+
+def _diverged(cell: Cell, record: r.ReplayDiverged, at_ns: int) -> Cell:
+    return replace(cell, gone=True, diverged=record.divergence)
 
 
 def _completed(cell: Cell, record: r.CellCompleted, at_ns: int) -> Cell:
@@ -287,6 +304,9 @@ _APPLY: dict[type, Callable[[Cell, Any, int], Cell]] = {
     r.NoticesDelivered: _delivered,
     r.CallsCancelled: _cancelled,
     r.WorkerLost: _lost,
+    r.WorkerGreeted: _greeted,
+    r.CellRestored: _restored,
+    r.ReplayDiverged: _diverged,
     r.CellCompleted: _completed,
     r.CellTerminated: _terminated,
 }

@@ -285,7 +285,8 @@ def _begin(state: CellState, ref: RequestRef, now_ns: int, then: Observer | None
         repeat_at_ns=now_ns + CONTINUE_REPEAT_NS,
     )
     state = state.waiting(resuming=resuming)
-    return Outcome(state, effects=(continue_of(state, resuming),))
+    # Without a worker it is sent when there is one again.
+    return Outcome(state, effects=(continue_of(state, resuming),) if state.hears else ())
 
 
 def continue_of(state: CellState, resuming: Resuming) -> GiveContinue:
@@ -294,7 +295,7 @@ def continue_of(state: CellState, resuming: Resuming) -> GiveContinue:
     return GiveContinue(
         token=state.token,
         cell=cell.id,
-        have=cell.have,
+        have=state.have,
         generation=resuming.generation,
         upto=resuming.upto,
         request=resuming.ref,

@@ -213,7 +213,9 @@ def _open_session(fleet: Fleet, ask: SessionAsk, attachment: int, now_ns: int) -
             _take_over(fleet, holder, now_ns)
         return name, True
     isolation = ask.isolation or fleet.world.isolation
-    record = r.SessionOpened(name, isolation, bool(ask.replay))
+    # At this level what a cell did outside of itself would happen again: only when asked for.
+    replay = ask.isolation != "process" if ask.replay is None else ask.replay
+    record = r.SessionOpened(name, isolation, replay)
     fleet.append(r.session_scope(name), record)
     fleet.sessions[name] = opened(record, now_ns)
     return name, False

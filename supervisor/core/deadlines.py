@@ -45,7 +45,7 @@ def deadline_of(state: CellState) -> int | None:
     moments = [timer_due_ns(state), wall_deadline_ns(state.cell)]
     if waits.observer is not None:
         moments.append(waits.observer.deadline_ns)
-    if waits.resuming is not None and state.phase is Phase.CONTINUING:
+    if waits.resuming is not None and state.phase is Phase.CONTINUING and state.hears:
         moments.append(waits.resuming.repeat_at_ns)
     if waits.ending is not None:
         if state.cell.calls and waits.ending.calls_until_ns:
@@ -69,8 +69,8 @@ def due_step(state: CellState, packers: Packers, now_ns: int) -> Outcome | None:
         return Outcome(state.waiting(observer=replace(observer, deadline_ns=None)))
     if waits.adopting_at_ns and waits.adopting_at_ns <= now_ns:
         return adopt(state, now_ns)
-    resuming = waits.resuming
-    if resuming and state.phase is Phase.CONTINUING and resuming.repeat_at_ns <= now_ns:
+    resuming = waits.resuming if state.hears and state.phase is Phase.CONTINUING else None
+    if resuming is not None and resuming.repeat_at_ns <= now_ns:
         gap = min(resuming.repeat_ns * 2, CONTINUE_REPEAT_NS_MAX)
         again = replace(resuming, repeat_ns=gap, repeat_at_ns=now_ns + gap)
         return Outcome(state.waiting(resuming=again), effects=(continue_of(state, again),))
@@ -113,7 +113,7 @@ def adopt(state: CellState, now_ns: int) -> Outcome:
     """Ask a worker for what we do not have; again and again until it says Hello."""
     fast = now_ns - state.waits.adopting_since_ns < ADOPT_FAST_NS
     at_ns = now_ns + (ADOPT_REPEAT_NS if fast else ADOPT_REPEAT_NS_SLOW)
-    ask = GiveAdopt(state.token, state.cell.have)
+    ask = GiveAdopt(state.token, state.have)
     return Outcome(state.waiting(adopting_at_ns=at_ns), effects=(ask,))
 
 

@@ -9,7 +9,9 @@ from ...protocol.host_answers import Answer, ToHost
 from ...protocol.host_requests import Ask
 from ...protocol.ids import Incarnation, RequestRef
 from ...protocol.limits import Limits
-from .facts import EventMark
+from ...protocol.worker_messages import EarlierLife
+from .facts import Divergence, EventMark
+from .past import Past
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,15 @@ class Refuse:
     code: str
     message: str
     attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseDiverged:
+    """Refuse a request because the cell could not be restored; the journal tells what it was."""
+
+    to: RequestRef
+    cell: str
+    divergence: Divergence
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +122,17 @@ class ForgetWorker:
 
 @dataclass(frozen=True, slots=True)
 class GiveStart:
-    """Give a worker its cell: source, inputs and tools are read from the journal."""
+    """Give a worker its cell: source, inputs and tools are read from the journal.
+
+    `past`: how far earlier lives have come, and what their clock showed; None in the first life.
+    """
 
     token: bytes
     cell: str
     tools_of: int
+    began_ns: int
+    earlier: EarlierLife | None = None
+    past: Past | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +198,7 @@ class GiveBye:
 Effect: TypeAlias = (
     Reply
     | Refuse
+    | RefuseDiverged
     | GiveEvent
     | Read
     | TellConnection

@@ -7,6 +7,7 @@ from ...protocol.limits import STORED_BYTES_MAX
 from ...protocol.packed import EventKind, Reason
 from ...protocol.worker_messages import Finished
 from . import records as r
+from .announce import end_if_done
 from .changes import replace
 from .deadlines import complete, limit_text
 from .effects import KillWorker
@@ -76,9 +77,29 @@ def end_by_limit(fleet: Fleet, state: CellState, over: Over, now_ns: int) -> Non
 def lose(fleet: Fleet, state: CellState, why: str, now_ns: int) -> None:
     """The worker is gone and the cell is not run again: that ends it."""
     if state.cell.incarnation is not None:
-        lost = r.WorkerLost(state.cell.incarnation, why)
+        lost = r.WorkerLost(state.cell.incarnation, why, counts=False)
         state = fleet.settle(Outcome(state, records=(lost,)), now_ns)
     _end(fleet, state, Reason.LOST, why, now_ns)
+
+
+def park(fleet: Fleet, state: CellState, now_ns: int) -> None:
+    """The cell ends every worker that it is given: no more of them, and here is the evidence."""
+    losses = state.cell.losses
+    evidence = "".join(f"\n{number}. {why}" for number, why in enumerate(losses, 1))
+    text = f"the cell has lost {len(losses)} workers without taking an input between:{evidence}"
+    _end(fleet, state, Reason.POISON, text, now_ns)
+
+
+def worker_ended(fleet: Fleet, state: CellState, now_ns: int) -> None:
+    """The worker of a finished cell is gone, which may have been waited for."""
+    state = state.waiting(forked=False, pid=0, kill_at_ns=0)
+    ending = state.waits.ending
+    if ending is not None:
+        state = state.waiting(ending=replace(ending, worker_lives=False))
+    state, effects = end_if_done(state, now_ns)
+    fleet.speak(*effects)
+    fleet.tokens.pop(state.token)
+    fleet.put(state, now_ns)
 
 
 def _remembered_yield(fleet: Fleet, state: CellState, now_ns: int) -> CellState:

@@ -14,7 +14,7 @@ from enum import Enum
 from ...protocol.ids import NO_REQUEST, Incarnation, RequestRef
 from ...protocol.limits import Limits
 from ...protocol.packed import CellKind, EventKind, Reason, Stepping
-from ...protocol.shape import Count, Line, Name, Prose, TimeNs, Value
+from ...protocol.shape import Count, Line, Name, Prose, Signed, TimeNs, Value
 
 
 class Phase(Enum):
@@ -90,6 +90,21 @@ class Queued:
     due_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """Where a later life of a cell did something else than the journal has.
+
+    Attributes:
+        line: of the cell's source, where the other step was taken; 0 if unknown.
+        output: the position of the expected output item; -1 when another step was expected.
+    """
+
+    expected: Line
+    actual: Line
+    line: Count
+    output: Signed = -1
+
+
 @dataclass(frozen=True)
 class Output:
     """How much a cell has put out, and what events have carried of it.
@@ -111,7 +126,15 @@ class Output:
 
 @dataclass(frozen=True)
 class Cell:
-    """The facts of one cell. `taken` is the last input that the worker has reported as taken."""
+    """The facts of one cell. `taken` is the last input that the worker has reported as taken.
+
+    Attributes:
+        python: what later lives of the cell depend on, as its first worker has said.
+        replays: the current incarnation has not said yet all that the journal has.
+        gone: the current incarnation is known to have ended.
+        losses: incarnations that the cell itself has lost since it last took an input, in words.
+        diverged: how the last later life failed; None when another one has begun since.
+    """
 
     id: str
     session: str
@@ -128,6 +151,11 @@ class Cell:
     incarnation: Incarnation | None = None
     restarts: int = 0
     have: int = 0
+    python: str = ""
+    replays: bool = False
+    gone: bool = False
+    losses: tuple[str, ...] = ()
+    diverged: Divergence | None = None
     # frontiers
     generation: int = 0
     consumed: int = 0

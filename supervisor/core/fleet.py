@@ -23,10 +23,12 @@ from .effects import Effect, Read
 from .facts import Cell, Phase
 from .hosts import Attachment, Session
 from .law import CellState, Outcome
+from .past import Past
 from .shelf import Shelf
 from .stream_steps import Packers
 
 FORKS_MAX = 8  # more at once only makes each of them slower
+REPLAYS_MAX = 4  # cells that are run again at once: the others have the machine too
 DEAF_NS = 50_000_000  # before a worker that could not be sent something is asked
 _EVENTS = (r.FrontierReached, r.YieldMade, r.CellCompleted, r.CellTerminated)
 
@@ -87,6 +89,9 @@ class Fleet:
         self.notices: Shelf[str, tuple[int, ...]] = Shelf()
         self.fork_queue: Shelf[str, None] = Shelf()
         self.forking: Shelf[bytes, None] = Shelf()
+        self.wake_queue: Shelf[str, None] = Shelf()
+        self.restoring: Shelf[str, None] = Shelf()
+        self.pasts: Shelf[str, Past] = Shelf()
         self.watches: Shelf[RequestRef, Watch] = Shelf()
         self.numbers: Shelf[str, int] = Shelf()
         self.by_host_token: Shelf[bytes, int] = Shelf()
@@ -184,7 +189,17 @@ class Fleet:
             self.sessions[session.name] = replace(session, unfinished=count)
         if not lives:
             self.finished.setdefault(state.cell.id)
+            self.leave_past(state.cell.id)
+        elif state.waits.dormant and state.wants_worker:
+            new = state.cell.phase is Phase.STARTING  # it has said nothing that could be compared
+            (self.fork_queue if new else self.wake_queue)[state.cell.id] = None
         self.alarms.set(state.cell.id, deadline_of(state))
+
+    def leave_past(self, cell: str) -> None:
+        """No worker of this cell says its past again, or not any more."""
+        self.pasts.pop(cell)
+        self.restoring.pop(cell)
+        self.wake_queue.pop(cell)
 
     def adopt_facts(self, cell: Cell) -> CellState:
         """A cell read back from the journal."""
@@ -207,6 +222,8 @@ class Fleet:
         state = self.by_token(token)
         if state is None or state.cell.phase is Phase.FINISHED or state.waits.adopting_at_ns:
             return
+        if state.waits.dormant:
+            return
         asking = state.waiting(adopting_since_ns=now_ns, adopting_at_ns=now_ns + DEAF_NS)
         self.put(asking, now_ns)
 
@@ -216,6 +233,10 @@ class Fleet:
         attachment = None if number is None else self.attachments.get(number)
         if attachment is not None:
             self.attachments[attachment.number] = replace(attachment, connection=None)
+
+    def replays(self, cell: Cell) -> bool:
+        """Whether this cell is run again when its worker is lost."""
+        return not cell.flagged and self.sessions[cell.session].replay
 
     def tools_of(self, attachment: int) -> tuple[ToolSpec, ...]:
         """The tool list of an attachment that is in memory; empty otherwise."""

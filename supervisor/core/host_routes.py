@@ -22,7 +22,7 @@ from .hosts import Attachment
 from .law import CellState, Observer
 from .offers import on_finish_call, on_notice_received, on_run_again
 from .stored import on_stored_set
-from .worker_routes import queue_worker
+from .worker_starts import queue_worker
 
 #: What a former holder may still do after its session was taken over.
 _AFTER_TAKEN = (h.FinishCall, h.Detach, h.NoticeReceived, h.Cancel)

@@ -16,6 +16,7 @@ from ...protocol.ids import NO_REQUEST, RequestRef
 from .changes import replace
 from .effects import Effect
 from .facts import Cell, Phase
+from .past import deliverable
 from .records import CellRecord, Content
 
 
@@ -29,6 +30,7 @@ class Told(Enum):
     STEP = "step"
     TERMINATE = "terminate"
     FINISH_CALL = "finish call"
+    HIBERNATE = "hibernate"
     # by the worker
     HELLO = "Hello"
     FETCH = "Fetch"
@@ -50,7 +52,15 @@ class Told(Enum):
 
 
 _HOSTS: Final = frozenset(
-    {Told.OBSERVE, Told.WAIT_TO_PENDING, Told.RESUME, Told.STEP, Told.TERMINATE, Told.FINISH_CALL}
+    {
+        Told.OBSERVE,
+        Told.WAIT_TO_PENDING,
+        Told.RESUME,
+        Told.STEP,
+        Told.TERMINATE,
+        Told.FINISH_CALL,
+        Told.HIBERNATE,
+    }
 )
 #: What threads of the cell can cause at any time, also while its loop stands still.
 _THREADS: Final = frozenset(
@@ -64,10 +74,10 @@ _THREADS: Final = frozenset(
         Told.FINISHED,
     }
 )
-_MACHINE: Final = frozenset({Told.HELLO, Told.WORKER_ENDED})
+_MACHINE: Final = frozenset({Told.HELLO, Told.WORKER_ENDED, Told.NOT_FORKED})
 
 LEGAL: Final[dict[Phase, frozenset[Told]]] = {
-    Phase.STARTING: _HOSTS | _MACHINE | {Told.NOT_FORKED},
+    Phase.STARTING: _HOSTS | _MACHINE,
     Phase.RUNNING: _HOSTS
     | _MACHINE
     | _THREADS
@@ -126,6 +136,22 @@ class Ending:
 
 
 @dataclass(frozen=True)
+class Replaying:
+    """How far a worker has come in saying again what the journal has.
+
+    Attributes:
+        heard: the last seq that was compared.
+        position: how many steps of the past it has said.
+        ticks: of the clock, beyond the journal's; they count if the past is reached.
+    """
+
+    heard: int = 0
+    position: int = 0
+    ticks: tuple[tuple[int, int], ...] = ()
+    readings: int = 0
+
+
+@dataclass(frozen=True)
 class Waits:
     """What is under way and not a fact: it is lost with the supervisor, and asked for again.
 
@@ -134,6 +160,8 @@ class Waits:
         adopting_at_ns: when to ask an adopted worker again; 0 when there is nothing to ask.
         kill_at_ns: when to kill a worker that does not end by itself after Bye; 0: never.
         forked: the zygote has been asked for this worker, and has not told its end.
+        dormant: the cell has no worker, and gets one when there is something to do.
+        replay: what the worker says is compared with the journal, not recorded; None otherwise.
         retry_at_ns: when to try again to start a worker; 0 without a reason.
         trouble: why no worker could be started.
         final_for: requests that wait for the final event to be told.
@@ -150,12 +178,18 @@ class Waits:
     adopting_since_ns: int = 0
     kill_at_ns: int = 0
     forked: bool = False
+    dormant: bool = False
+    replay: Replaying | None = None
     retry_at_ns: int = 0
     trouble: str = ""
     pid: int = 0
     delivered: int = 0
     acked: int = 0
     unacked: int = 0
+
+    def without_worker(self) -> Waits:
+        """What is left when the worker is gone: who waits still waits."""
+        return Waits(self.observer, self.resuming, self.ending, self.final_for, dormant=True)
 
 
 @dataclass(frozen=True)
@@ -175,6 +209,29 @@ class CellState:
         if phase is Phase.STARTING and self.waits.greeted_ns:
             return Phase.RUNNING
         return phase
+
+    @property
+    def hears(self) -> bool:
+        """Whether there is a worker that can be given inputs and Continue."""
+        return self.waits.greeted_ns > 0 and self.waits.replay is None
+
+    @property
+    def have(self) -> int:
+        """The last seq that this worker need not say again."""
+        replay = self.waits.replay
+        return self.cell.have if replay is None else replay.heard
+
+    @property
+    def wants_worker(self) -> bool:
+        """Whether there is something to do for a worker, if the cell had one."""
+        cell, waits = self.cell, self.waits
+        if cell.phase is Phase.FINISHED or waits.retry_at_ns:
+            return False
+        if waits.observer is not None or waits.resuming is not None:
+            return True
+        if cell.diverged is not None or cell.phase is Phase.PAUSED:
+            return False
+        return not cell.waiting or deliverable(cell) > cell.taken
 
     def waiting(self, **changes: object) -> CellState:
         """This state with some of its waits changed."""

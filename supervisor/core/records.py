@@ -27,7 +27,7 @@ from ...protocol.shape import (
     Token,
     Value,
 )
-from .facts import EventMark
+from .facts import Divergence, EventMark
 from .stream_records import CallDropped as CallDropped
 from .stream_records import CallMade as CallMade
 from .stream_records import NoticeMade as NoticeMade
@@ -203,11 +203,41 @@ class CallsCancelled:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """The worker ended without a completion, or could not be started."""
+    """The worker ended without a completion. `counts`: by the cell's own doing."""
 
     CODE: ClassVar[int] = 15
     incarnation: Incarnation
     why: Line
+    counts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerGreeted:
+    """The worker has been given the cell. Needs no commit of its own: what it says has one."""
+
+    CODE: ClassVar[int] = 19
+    incarnation: Incarnation
+    python: Name
+
+
+@dataclass(frozen=True, slots=True)
+class CellRestored:
+    """The worker has said again, up to `seq`, all that the journal has; what follows is new."""
+
+    CODE: ClassVar[int] = 20
+    incarnation: Incarnation
+    seq: Count
+    ticks: Annotated[tuple[tuple[Count, TimeNs], ...], Size(limits.ITEMS_MAX)]
+    readings: Count
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayDiverged:
+    """The worker has said something else than the journal has, and was ended."""
+
+    CODE: ClassVar[int] = 21
+    incarnation: Incarnation
+    divergence: Divergence
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +275,9 @@ CellRecord: TypeAlias = (
     | NoticesDelivered
     | CallsCancelled
     | WorkerLost
+    | WorkerGreeted
+    | CellRestored
+    | ReplayDiverged
     | CellCompleted
     | CellTerminated
 )
@@ -307,7 +340,13 @@ SessionRecord: TypeAlias = SessionOpened | AttachmentOpened | AttachmentEnded | 
 Record: TypeAlias = CellRecord | SessionRecord
 
 #: Records that may wait for the next commit: losing one repeats an event or a notice, no more.
-LAZY: tuple[type, ...] = (EventAcknowledged, FirstObserved, NoticesDelivered, CallsCancelled)
+LAZY: tuple[type, ...] = (
+    EventAcknowledged,
+    FirstObserved,
+    NoticesDelivered,
+    CallsCancelled,
+    WorkerGreeted,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from ...protocol import host_requests as h
 from ...protocol.host_answers import EventsGiven
 from ...protocol.ids import RequestRef
+from ...protocol.worker_messages import Hello
 from . import events as e
 from . import records as r
 from .apply import apply, created
@@ -21,16 +22,10 @@ from .fleet import Fleet, Remembered
 from .host_routes import create_key, on_asked
 from .host_routes import on_garbled as on_host_garbled
 from .hosts import attached, ended, held_by, opened
-from .worker_routes import (
-    on_ended,
-    on_forked,
-    on_garbled,
-    on_listed,
-    on_not_forked,
-    on_spoke,
-    on_zygote_lost,
-    queue_worker,
-)
+from .losses import on_ended, on_listed, on_zygote_lost
+from .past import past_of
+from .worker_routes import on_garbled, on_spoke
+from .worker_starts import fork_some, on_forked, on_not_forked
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +43,20 @@ class NeedKey:
     key: str
 
 
-Need: TypeAlias = NeedCell | NeedKey
+@dataclass(frozen=True, slots=True)
+class NeedPast:
+    """The core has to know all that this cell's earlier lives have said."""
+
+    cell: str
+
+
+Need: TypeAlias = NeedCell | NeedKey | NeedPast
 
 
 def needs(fleet: Fleet, event: e.FleetEvent) -> list[Need]:
     """What of the journal the fleet does not have in memory and this event is about."""
+    if isinstance(event, e.WorkerSpoke) and isinstance(event.message, Hello):
+        return _needs_of_worker(fleet, event.token)
     if not isinstance(event, e.HostAsked):
         return []
     ask = event.request.ask
@@ -68,6 +72,18 @@ def needs(fleet: Fleet, event: e.FleetEvent) -> list[Need]:
     call = getattr(ask, "call", None)
     cell = call.cell if call is not None else getattr(ask, "cell", "")
     return [NeedCell(cell)] if cell and cell not in fleet.cells else []
+
+
+def _needs_of_worker(fleet: Fleet, token: bytes) -> list[Need]:
+    state = fleet.by_token(token)
+    if state is None or not state.cell.replays or state.cell.id in fleet.pasts:
+        return []
+    return [NeedPast(state.cell.id)]
+
+
+def learn_past(fleet: Fleet, cell: str, records: Iterable[r.Record]) -> None:
+    """The answer to `NeedPast`."""
+    fleet.pasts[cell] = past_of(records)
 
 
 def learn_key(fleet: Fleet, need: NeedKey, owner: tuple[str, bytes] | None) -> None:
@@ -104,6 +120,8 @@ def take(fleet: Fleet, event: e.FleetEvent, journal: int, now_ns: int) -> Reques
         fleet.draining = True
     if len(fleet.closing):
         close_if_done(fleet, now_ns)
+    if len(fleet.wake_queue) or len(fleet.fork_queue):
+        fork_some(fleet, now_ns)
     return ref
 
 
@@ -128,10 +146,7 @@ def _on_due(fleet: Fleet, name: str, now_ns: int) -> None:
         end_by_limit(fleet, state, over, now_ns)
         return
     if state.waits.retry_at_ns and state.waits.retry_at_ns <= now_ns:
-        if state.cell.phase is not Phase.FINISHED:
-            queue_worker(fleet, state, now_ns)
-        else:
-            fleet.put(state.waiting(retry_at_ns=0), now_ns)
+        fleet.put(state.waiting(retry_at_ns=0), now_ns)
     while (outcome := due_step(fleet.cells[name], fleet.world.packers, now_ns)) is not None:
         fleet.settle(outcome, now_ns)
 

@@ -9,6 +9,7 @@ from typing import Any
 from ...protocol.host_answers import HistoryRow
 from ...protocol.ids import tool_id
 from ..core import records as r
+from ..core.facts import Divergence
 from .ports import StoredRecord
 
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
@@ -58,6 +59,11 @@ _STEPS: dict[type, str] = {
 }
 
 
+def _divergence(found: Divergence) -> str:
+    at = f" (line {found.line})" if found.line else ""
+    return f"expected: {found.expected}; actual: {found.actual}{at}"
+
+
 def _frontier(record: r.FrontierReached) -> str:
     event = record.event
     calls = ", ".join(tool_id(call.number) for call in event.calls) or "no calls"
@@ -100,6 +106,9 @@ _DETAIL: dict[type, Callable[[Any], str]] = {
     r.TimerDue: lambda record: f"input {record.input}",
     r.NoticesDelivered: lambda record: f"up to {record.upto}",
     r.WorkerLost: lambda record: record.why,
+    r.WorkerGreeted: lambda record: record.python,
+    r.CellRestored: lambda record: f"incarnation {record.incarnation}, up to message {record.seq}",
+    r.ReplayDiverged: lambda record: _divergence(record.divergence),
     r.CellCompleted: _completed,
     r.CellTerminated: lambda record: f"event {record.event.number} by request {record.request}",
 }

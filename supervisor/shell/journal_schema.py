@@ -15,6 +15,7 @@ APPLICATION_ID: Final = 0x7469646D  # "tidm"
 JOURNAL_VERSION: Final = 1
 RECORD_BYTES_MAX: Final = 4 * limits.MESSAGE_BYTES_MAX
 CHAIN_BYTES: Final = 16
+SHOWN_MAX: Final = 100
 
 SCHEMA: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -114,6 +115,12 @@ def unpack_input(body: bytes) -> PackedInput:
     """What `pack_input` packed."""
     packed: PackedInput = codec.unpack_body(body, PackedInput, limits.MESSAGE_BYTES_MAX)
     return packed
+
+
+def shown(body: bytes) -> str:
+    """The beginning of an output item, for people."""
+    content = unpack_output(body).content
+    return repr(content[:SHOWN_MAX] + ("..." if len(content) > SHOWN_MAX else ""))
 
 
 def digest(value: Any) -> bytes:

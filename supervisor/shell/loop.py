@@ -148,7 +148,9 @@ class Loop:
             turn.learn_key(self.fleet, need, owner)
             return
         records = self.ports.store.cell_records(need.cell)
-        if records:
+        if isinstance(need, turn.NeedPast):
+            turn.learn_past(self.fleet, need.cell, [stored.record for stored in records])
+        elif records:
             entries = [(stored.record, stored.at_ns) for stored in records]
             turn.recover_cell(self.fleet, entries, now_ns)
 

@@ -27,7 +27,8 @@ def state_name(state: CellState) -> str:
     cell, phase = state.cell, state.phase
     if phase is Phase.FINISHED:
         return outcome_of(cell)
-    if state.waits.adopting_at_ns:
+    waits = state.waits
+    if waits.adopting_at_ns or cell.replays or (waits.dormant and state.wants_worker):
         return "recovering"
     if phase is Phase.RUNNING and cell.waiting and not cell.queued:
         return "idle"
@@ -78,7 +79,7 @@ class Reader:
             waiting_on=tuple(name[:200] for name in calls) if waiting else (),
             next_timer_ns=cell.next_timer_ns,
             stuck=cell.stuck(),
-            replayable=not cell.flagged,
+            replayable=self._fleet.replays(cell),
             reason=self._reason(state),
             memory_bytes=memory,
             cpu_ns=cpu,
@@ -89,6 +90,9 @@ class Reader:
     def _reason(self, state: CellState) -> str:
         if state.cell.final is not None and state.cell.final.reason is not None:
             return state.cell.final.reason.value
+        diverged = state.cell.diverged
+        if diverged is not None:
+            return f"could not be restored: {diverged.expected} became {diverged.actual}"
         return state.waits.trouble or state.cell.flagged
 
     def _history(self, ask: h.AskHistory, effect: Read) -> a.Answer:

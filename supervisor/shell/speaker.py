@@ -36,6 +36,7 @@ class Speaker:
         self._how: dict[type, Callable[[Any], None]] = {
             f.Reply: self._reply,
             f.Refuse: self._refuse,
+            f.RefuseDiverged: self._refuse_diverged,
             f.GiveEvent: self._give_event,
             f.Read: self._read,
             f.TellConnection: self._tell_connection,
@@ -90,6 +91,21 @@ class Speaker:
             attributes,
         )
         self._tell(connection, message)
+
+    def _refuse_diverged(self, effect: f.RefuseDiverged) -> None:
+        where = effect.divergence
+        expected = where.expected
+        found = self._kept.get(effect.cell, r.OUTPUT, where.output, where.output + 1)
+        if where.output >= 0 and found:
+            expected = f"{expected}: {schema.shown(found[0])}"
+        line = where.line or None
+        at = "" if line is None else f" (line {line})"
+        text = (
+            f"the cell could not be restored: before: {expected}, now: {where.actual}{at}; "
+            "frontier() still has its last frontier; resume again to try again, or terminate it"
+        )
+        attributes = {"expected": expected, "actual": where.actual, "line": line}
+        self._refuse(f.Refuse(effect.to, "replay_diverged", text, attributes))
 
     def _give_event(self, effect: f.GiveEvent) -> None:
         self.answer(effect.to, EventGiven(self.event(effect.cell, effect.event)))

@@ -17,6 +17,7 @@ from .kept_contents import KeptContents
 from .ports import Ports
 
 CHUNK_BYTES = limits.ANSWER_PART_BYTES
+TICKS_AT_ONCE = 50_000
 
 
 class WorkerSpeaker:
@@ -51,6 +52,10 @@ class WorkerSpeaker:
         self._ports.processes.fork(effect.token, effect.cell, effect.incarnation, effect.limits)
 
     def _give_start(self, effect: f.GiveStart) -> None:
+        ticks = effect.past.ticks if effect.past is not None else ()
+        for first in range(0, len(ticks), TICKS_AT_ONCE):
+            part = ticks[first : first + TICKS_AT_ONCE]
+            self._tell_worker(effect.token, w.Remember(self._epoch, part))
         created = self._kept.created(effect.cell)
         message = w.Start(
             epoch=self._epoch,
@@ -65,7 +70,9 @@ class WorkerSpeaker:
             seed=cell_seed(self._fleet.world.secret, created.cell),
             now_ns=self._ports.clock.now_ns(),
             monotonic_ns=self._ports.clock.monotonic_ns(),
+            began_ns=effect.began_ns,
             journal=self._ports.store.last_number,
+            earlier=effect.earlier,
         )
         self._tell_worker(effect.token, message)
 

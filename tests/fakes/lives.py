@@ -18,7 +18,10 @@ from tidemark.protocol.worker_messages import (
     Finished,
     Flagged,
     Item,
+    Notified,
     Paused,
+    Waited,
+    Wrote,
 )
 
 from fakes.supervisor_end import CellEnd, ZygoteEnd, failure, result, timer
@@ -70,6 +73,8 @@ def _essence(item: Item) -> object:
         return (item.kind, item.digest)
     if isinstance(item, Called):
         return (item.number, item.tool, item.digest)
+    if isinstance(item, (Wrote, Notified)):
+        return replace(item, line=0)
     if isinstance(item, Finished):
         error = None if item.error is None else values.digest(item.error.encode())
         return (item.reason, error, item.value, item.taken)
@@ -89,10 +94,17 @@ def relive(zygote: ZygoteEnd, past: Life, order: random.Random, kill_after: int 
 
 def _run(zygote: ZygoteEnd, life: Life, order: random.Random, kill_after: int) -> Life:
     cell = zygote.fork()
-    earlier = EarlierLife(life.began_ns, life.ticks, life.readings) if life.readings else None
-    cell.start(life.source, CellKind.PAUSABLE, inputs={"n": 4}, seed=life.seed, earlier=earlier)
-    if earlier is None:
-        life.began_ns = cell.began_ns
+    earlier = EarlierLife(len(life.ticks), life.readings, 0, 0, 0, 0) if life.readings else None
+    cell.start(
+        life.source,
+        CellKind.PAUSABLE,
+        inputs={"n": 4},
+        seed=life.seed,
+        began_ns=life.began_ns,
+        ticks=life.ticks,
+        earlier=earlier,
+    )
+    life.began_ns = cell.began_ns
     calls: dict[int, Called] = {}
     for turn in range(TRIES_MAX):
         item = _next(cell, life, calls)
@@ -116,6 +128,8 @@ def _run(zygote: ZygoteEnd, life: Life, order: random.Random, kill_after: int) -
 def _next(cell: CellEnd, life: Life, calls: dict[int, Called]) -> Paused | Finished:
     while True:
         item = cell.item()
+        if isinstance(item, Waited):
+            continue  # told in a later life only, where a life before may have waited
         if not isinstance(item, Confirmed):
             life.items.append(item)
         if isinstance(item, Called):

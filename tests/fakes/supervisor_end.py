@@ -39,6 +39,7 @@ from tidemark.protocol.worker_messages import (
     FromWorker,
     Hello,
     Item,
+    Remember,
     Said,
     Start,
     ToWorker,
@@ -270,9 +271,14 @@ class CellEnd:
         tools: tuple[ToolSpec, ...] = TOOLS,
         name: str = "cell.py",
         seed: bytes = b"\0" * 32,
+        began_ns: int = 0,
+        ticks: tuple[tuple[int, int], ...] = (),
         earlier: EarlierLife | None = None,
     ) -> None:
-        self.began_ns = time.time_ns()
+        """Give the cell; of a later life with what its clock showed before, and when it began."""
+        self.began_ns = began_ns or time.time_ns()
+        if ticks:
+            self.send(Remember(self.zygote.epoch, ticks))
         self.send(
             Start(
                 epoch=self.zygote.epoch,
@@ -285,8 +291,9 @@ class CellEnd:
                 tools=tools,
                 limits=self.limits,
                 seed=seed,
-                now_ns=self.began_ns,
+                now_ns=time.time_ns(),
                 monotonic_ns=time.monotonic_ns(),
+                began_ns=self.began_ns,
                 journal=0,
                 earlier=earlier,
             )

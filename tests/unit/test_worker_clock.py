@@ -7,7 +7,6 @@ import threading
 import time
 
 import pytest
-from tidemark.protocol.worker_messages import EarlierLife
 from tidemark.worker.clock import (
     COLLECTED,
     STEP_NS,
@@ -31,13 +30,13 @@ def always() -> bool:
 
 
 def live() -> CellClock:
-    return CellClock(NOW_NS, time.monotonic_ns())
+    return CellClock(NOW_NS, time.monotonic_ns(), NOW_NS)
 
 
 def again(ticks: Ticks, readings: int) -> CellClock:
     """A clock of a later life, a minute later."""
-    earlier = EarlierLife(NOW_NS, ticks, readings)
-    return CellClock(NOW_NS + 60 * SECOND_NS, time.monotonic_ns(), earlier)
+    now_ns = NOW_NS + 60 * SECOND_NS
+    return CellClock(now_ns, time.monotonic_ns(), NOW_NS, dict(ticks), readings)
 
 
 def test_it_always_rises_also_in_seconds() -> None:
@@ -51,7 +50,7 @@ def test_it_always_rises_also_in_seconds() -> None:
 
 def test_it_is_true_to_a_millisecond() -> None:
     began_ns = time.monotonic_ns()
-    clock = CellClock(NOW_NS, began_ns)
+    clock = CellClock(NOW_NS, began_ns, NOW_NS)
     for _ in range(50_000):
         before_ns = time.monotonic_ns() - began_ns
         shown_ns = clock.reading() - NOW_NS
@@ -144,7 +143,7 @@ def test_after_its_record_it_goes_on_with_real_time_and_never_back() -> None:
 
 
 def test_other_threads_see_real_time_and_are_noticed() -> None:
-    clock = CellClock(NOW_NS, time.monotonic_ns() - 10 * TICK_NS)
+    clock = CellClock(NOW_NS, time.monotonic_ns() - 10 * TICK_NS, NOW_NS)
     why: list[str] = []
     clock.on_foreign = why.append
     last = clock.reading()
@@ -174,7 +173,7 @@ def test_a_copy_of_the_process_records_nothing() -> None:
 
 
 def test_it_says_when_much_is_recorded() -> None:
-    clock = CellClock(NOW_NS, 0)  # every reading is far ahead
+    clock = CellClock(NOW_NS, 0, NOW_NS)  # every reading is far ahead
     calls: list[int] = []
     clock.on_crowded = lambda: calls.append(len(clock.drain()[0]))
     with pytest.MonkeyPatch.context() as patch:

@@ -1,0 +1,154 @@
+"""What becomes of a cell whose worker is gone: it is run again, or it ends."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from . import events as e
+from . import records as r
+from .changes import replace
+from .deadlines import adopt
+from .effects import ForgetWorker, KillWorker
+from .endings import end_by_limit, lose, park, worker_ended
+from .facts import Cell, Phase
+from .fleet import Fleet
+from .law import CellState, Outcome
+from .stream_steps import Over
+from .worker_starts import fork_some, queue_worker, retry_later
+
+SIGXCPU: Final = 24  # how the kernel ends a process at its limit of CPU time
+SIGXFSZ: Final = 25  # and at its limit for the size of a file
+EXIT_PROTOCOL: Final = 76  # how a worker ends that cannot understand its supervisor
+LOSSES_MAX: Final = 3
+AGAIN_NS: Final = 100_000_000  # before a worker that its cell has ended is replaced once more
+
+
+def on_ended(fleet: Fleet, event: e.WorkerEnded, now_ns: int) -> None:
+    """A worker's process has ended."""
+    fleet.forking.pop(event.token)
+    fleet.speak(ForgetWorker(event.token))
+    state = fleet.by_token(event.token)
+    if state is None:
+        fleet.tokens.pop(event.token)
+    elif state.cell.phase is Phase.FINISHED:
+        worker_ended(fleet, state, now_ns)
+    elif state.waits.dormant or state.cell.gone:
+        fleet.tokens.pop(event.token)  # it is known to be gone, and why
+    elif _never_ran(fleet, state):
+        why = f"a worker {how(event.status)} before it could be given the cell"
+        retry_later(fleet, state, why, now_ns)
+    elif (over := _ended_by_limit(state.cell, event.status)) is not None:
+        end_by_limit(fleet, state.waiting(forked=False, pid=0), over, now_ns)
+    else:
+        counts = not event.killed and _was_given(state, event.status)
+        worker_lost(fleet, state, f"the worker {how(event.status)}", now_ns, counts=counts)
+    fork_some(fleet, now_ns)
+
+
+def _never_ran(fleet: Fleet, state: CellState) -> bool:
+    """Whether this worker cannot have been given the cell: then the machine is to blame."""
+    born = state.cell.incarnation
+    ours = born is not None and born.epoch == fleet.world.epoch
+    return ours and not state.waits.greeted_ns and state.cell.have == 0
+
+
+def _was_given(state: CellState, status: int) -> bool:
+    """Whether the cell can have ended its worker.
+
+    One of an earlier supervisor that this one has not heard may be of another version, and says so.
+    """
+    return state.waits.greeted_ns > 0 or (state.cell.have > 0 and status != EXIT_PROTOCOL)
+
+
+def worker_lost(fleet: Fleet, state: CellState, why: str, now_ns: int, *, counts: bool) -> None:
+    """The worker has ended without a completion. `counts`: the cell itself may have ended it."""
+    cell = state.cell
+    if not fleet.replays(cell) or cell.incarnation is None:
+        lose(fleet, state.waiting(forked=False, pid=0), why, now_ns)
+        return
+    fleet.leave_past(cell.id)
+    if counts:
+        why = f"{why} (incarnation {cell.incarnation}, after input {cell.taken})"
+    state = replace(state, waits=state.waits.without_worker())
+    counted = len(cell.losses) + counts
+    if 1 < counted < LOSSES_MAX:
+        state = state.waiting(retry_at_ns=now_ns + AGAIN_NS)
+    lost = r.WorkerLost(cell.incarnation, why, counts)
+    state = fleet.settle(Outcome(state, records=(lost,)), now_ns)
+    if counted >= LOSSES_MAX:
+        park(fleet, state, now_ns)
+
+
+def _ended_by_limit(cell: Cell, status: int) -> Over | None:
+    """The limit at which the kernel ends a process with this signal, if the cell has one."""
+    limit = cell.limits.cpu_seconds if status == -SIGXCPU else None
+    if status == -SIGXFSZ:
+        limit = cell.limits.file_bytes
+    if limit is None:
+        return None
+    return Over("cpu_seconds" if status == -SIGXCPU else "file_bytes", limit, limit)
+
+
+def how(status: int) -> str:
+    """How a process ended, in words."""
+    return f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+
+
+def on_listed(fleet: Fleet, event: e.WorkersListed, now_ns: int) -> None:
+    """A zygote is under our command: live workers are adopted, missing ones are noted."""
+    fleet.listed = True
+    living = dict(event.living)
+    for token in living:
+        known = fleet.by_token(token)
+        # Finished: it was terminated before we knew of a worker that had to be killed. Others were
+        # given up, or had not yet come to where the journal is, which nobody can go on comparing.
+        if known is None or known.cell.phase is Phase.FINISHED or _given_up(known.cell):
+            fleet.speak(KillWorker(token))
+    for name in list(fleet.cells):
+        state = fleet.cells[name]
+        if state.cell.phase is Phase.FINISHED:
+            continue
+        if state.token in living and not _given_up(state.cell):
+            asked = state.waiting(forked=True, pid=living[state.token], adopting_since_ns=now_ns)
+            fleet.settle(adopt(asked, now_ns), now_ns)
+        elif not (state.waits.forked or state.waits.dormant) and name not in fleet.fork_queue:
+            _without_worker(fleet, state, event, now_ns)
+    fork_some(fleet, now_ns)
+
+
+def _given_up(cell: Cell) -> bool:
+    return cell.gone or cell.replays
+
+
+def _without_worker(fleet: Fleet, state: CellState, event: e.WorkersListed, now_ns: int) -> None:
+    """A cell of an earlier epoch whose worker this zygote does not have.
+
+    A zygote that was there before and knows neither of its life nor of its end never made it.
+    """
+    never_made = state.cell.incarnation is None or (
+        state.cell.phase is Phase.STARTING and not event.fresh
+    )
+    if never_made:
+        queue_worker(fleet, state, now_ns)
+    elif fleet.replays(state.cell):
+        # No record: nothing is lost by it, and 10 000 cells may be in this state.
+        fleet.put(state.waiting(dormant=True), now_ns)
+    else:
+        lose(fleet, state, "the worker ended while no supervisor was there", now_ns)
+
+
+def on_zygote_lost(fleet: Fleet, now_ns: int) -> None:
+    """The kernel has killed every worker together with the zygote."""
+    fleet.listed = False
+    for token in list(fleet.forking):
+        fleet.forking.pop(token)
+    for name in list(fleet.cells):
+        state = fleet.cells[name]
+        if state.cell.phase is Phase.FINISHED:
+            worker_ended(fleet, state, now_ns)
+        elif not state.waits.forked:
+            continue
+        elif not _never_ran(fleet, state):
+            worker_lost(fleet, state, "the zygote was killed", now_ns, counts=False)
+        else:
+            retry_later(fleet, state, "the zygote was killed", now_ns)

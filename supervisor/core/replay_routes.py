@@ -1,0 +1,122 @@
+"""What the fleet does with a worker that says again what the journal has."""
+
+from __future__ import annotations
+
+from ...protocol.worker_messages import Confirmed, Hello, Said
+from . import records as r
+from .deadlines import adopt
+from .effects import GiveAcknowledge, GiveInputs, GiveStart
+from .facts import Divergence
+from .fleet import Fleet
+from .law import CellState, Hostile, Outcome, Replaying
+from .past import compare, deliverable
+
+INPUTS_AT_ONCE = 128  # so that a long past is neither read nor sent in one piece
+ACKNOWLEDGE_EACH = 64
+
+
+def start(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> CellState:
+    """Give the worker its cell; one that has lived before with its past."""
+    cell = state.cell
+    began_ns = cell.created_us * 1_000
+    past = fleet.pasts.get(cell.id) if cell.replays else None
+    if past is None:
+        if cell.replays:
+            raise AssertionError("the past of a cell is learned before its worker is heard")
+        fleet.speak(GiveStart(state.token, cell.id, cell.tools_of, began_ns))
+        if cell.python == hello.python or cell.incarnation is None:
+            return state
+        greeted = r.WorkerGreeted(cell.incarnation, hello.python)
+        return fleet.settle(Outcome(state, records=(greeted,)), now_ns)
+    if cell.python and cell.python != hello.python:
+        expected, actual = f"a worker with {cell.python}", f"a worker with {hello.python}"
+        return diverge(fleet, state, Divergence(expected, actual, 0), now_ns)
+    earlier = past.earlier(cell)
+    fleet.speak(GiveStart(state.token, cell.id, cell.tools_of, began_ns, earlier, past))
+    state = state.waiting(replay=Replaying(readings=past.readings))
+    if not past.steps:
+        return _restored(fleet, state, 0, now_ns)
+    return give_inputs(fleet, state)
+
+
+def give_inputs(fleet: Fleet, state: CellState) -> CellState:
+    """The next inputs of its past, a bounded number of them."""
+    cell = state.cell
+    first = state.waits.delivered + 1
+    last = min(deliverable(cell), state.waits.delivered + INPUTS_AT_ONCE)
+    if first > last:
+        return state
+    fleet.speak(GiveInputs(state.token, cell.id, state.have, first, last))
+    return state.waiting(delivered=last, acked=state.have)
+
+
+def on_replayed(fleet: Fleet, state: CellState, message: Said, now_ns: int) -> Said | None:
+    """A message of a worker that has not reached the present. Returns what of it is new.
+
+    Raises:
+        Hostile: no honest worker could have said this.
+    """
+    cell, replay = state.cell, state.waits.replay
+    past = fleet.pasts.get(cell.id)
+    if replay is None or past is None:
+        raise AssertionError("nothing to compare with")
+    if message.epoch != fleet.world.epoch or message.seq <= replay.heard:
+        fleet.dropped += 1
+        return None
+    if message.seq > replay.heard + 1:
+        fleet.settle(adopt(state.waiting(adopting_since_ns=now_ns), now_ns), now_ns)
+        return None
+    if any(isinstance(item, Confirmed) for item in message.items):
+        raise Hostile("it confirms a Continue that nobody sent")
+    compared = compare(past, replay.position, message.items, cell)
+    if compared.divergence is not None:
+        diverge(fleet, state, compared.divergence, now_ns)
+        return None
+    if compared.fresh:
+        _restored(fleet, state, message.seq - 1, now_ns)
+        return replace_items(message, compared.fresh)
+    replay = Replaying(
+        message.seq, compared.position, replay.ticks + message.ticks, message.readings
+    )
+    state = state.waiting(replay=replay)
+    if compared.fresh is not None:
+        _restored(fleet, state, message.seq, now_ns)
+        return None
+    if compared.waits_at is not None and compared.waits_at >= state.waits.delivered:
+        state = give_inputs(fleet, state)
+    if replay.heard - state.waits.acked >= ACKNOWLEDGE_EACH:
+        fleet.speak(GiveAcknowledge(state.token, replay.heard))
+        state = state.waiting(acked=replay.heard)
+    fleet.put(state, now_ns)
+    return None
+
+
+def replace_items(message: Said, items: tuple[object, ...]) -> Said:
+    """The same message with these items alone."""
+    return Said(message.epoch, message.seq, message.ticks, items, message.readings)  # type: ignore[arg-type]
+
+
+def _restored(fleet: Fleet, state: CellState, seq: int, now_ns: int) -> CellState:
+    """The past is reached: from here on what the worker says is recorded."""
+    cell, replay = state.cell, state.waits.replay
+    if cell.incarnation is None or replay is None:
+        raise AssertionError("only a cell that is run again is restored")
+    fleet.leave_past(cell.id)
+    record = r.CellRestored(cell.incarnation, seq, replay.ticks, replay.readings)
+    return fleet.settle(Outcome(state, records=(record,)), now_ns)
+
+
+def on_adopted_replaying(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> None:
+    """It has been asked for what did not arrive; it may miss inputs as well."""
+    delivered = min(hello.inputs, deliverable(state.cell))
+    fleet.put(give_inputs(fleet, state.waiting(delivered=delivered)), now_ns)
+
+
+def diverge(fleet: Fleet, state: CellState, divergence: Divergence, now_ns: int) -> CellState:
+    """This life is another one: it is ended, and whoever waits is told."""
+    cell = state.cell
+    if cell.incarnation is None:
+        raise AssertionError("only a cell that is run again diverges")
+    fleet.leave_past(cell.id)
+    record = r.ReplayDiverged(cell.incarnation, divergence)
+    return fleet.settle(Outcome(state, records=(record,)), now_ns)
