@@ -22,6 +22,7 @@ from ..protocol.host_answers import (
     EventGiven,
     EventsGiven,
     FrontierGiven,
+    Hibernated,
     HistoryGiven,
     ResumedGiven,
     StatusGiven,
@@ -29,6 +30,7 @@ from ..protocol.host_answers import (
 from ..protocol.host_requests import (
     AskFrontier,
     AskStatus,
+    Hibernate,
     Resume,
     Step,
     Terminate,
@@ -80,6 +82,15 @@ class _Handle:
         if not isinstance(event, (Completed, Terminated)):
             raise unexpected(event, "a final event")
         return event
+
+    async def hibernate(self) -> str | None:
+        """Let the idle cell give up its worker; it is run again when something moves it.
+
+        Returns None when it has no worker now, else why it keeps it. Its events, its frontier and
+        its calls are what they were, and so is everything that it does later.
+        """
+        connection = await self._opening.opened()
+        return (await connection.ask(Hibernated, Hibernate(self.id))).why or None
 
     async def status(self) -> Status:
         """What the cell is doing; its worker is not asked."""

@@ -54,6 +54,13 @@ class _Handle(Generic[H]):
         """End the cell, however busy it is; its final event, also when it had ended before."""
         return self._thread.run(self._cell.terminate())
 
+    def hibernate(self) -> str | None:
+        """Let the idle cell give up its worker; it is run again when something moves it.
+
+        Returns None when it has no worker now, else why it keeps it.
+        """
+        return self._thread.run(self._cell.hibernate())
+
     def status(self) -> Status:
         """What the cell is doing; its worker is not asked."""
         return self._thread.run(self._cell.status())

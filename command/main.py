@@ -283,6 +283,11 @@ _ABOUT_ONE_CELL: Final = {
         "  tidemark watch CELL --state DIR\n  tidemark watch CELL --state DIR --json | jq .",
     ),
     "resume": ("resume a paused cell's generation", "  tidemark resume CELL 3 --state DIR"),
+    "hibernate": (
+        "let an idle cell give up its worker until something moves it",
+        "  tidemark hibernate CELL --state DIR\n\n"
+        "exit status: 1 if the cell keeps its worker, with the reason",
+    ),
     "terminate": ("end a cell", "  tidemark terminate CELL --state DIR"),
 }
 

@@ -1,4 +1,4 @@
-"""`show`, `history`, `watch`, `resume` and `terminate`: about one cell that somebody made."""
+"""What the command says of one cell that somebody made, and does to it."""
 
 from __future__ import annotations
 
@@ -58,6 +58,8 @@ async def _about(options: argparse.Namespace, screen: Screen) -> int:
                 return await _watch(cell, options, screen)
             case "resume":
                 return await _resume(cell, options, screen)
+            case "hibernate":
+                return await _hibernate(cell, options, screen)
             case _:
                 return await _terminate(cell, options, screen)
 
@@ -192,6 +194,17 @@ async def _resume(cell: AnyCell, options: argparse.Namespace, screen: Screen) ->
             f"{outcome.state}, latest generation {outcome.latest}"
         )
     return 0
+
+
+async def _hibernate(cell: AnyCell, options: argparse.Namespace, screen: Screen) -> int:
+    why = await cell.hibernate()
+    if options.json:
+        screen.line(json_line(id=cell.id, hibernates=why is None, reason=why))
+    elif why is None:
+        screen.line(f"{cell.id} has no worker now; it is run again when something moves it")
+    else:
+        screen.complain(f"{cell.id} keeps its worker: {why}")
+    return 0 if why is None else 1
 
 
 async def _terminate(cell: AnyCell, options: argparse.Namespace, screen: Screen) -> int:

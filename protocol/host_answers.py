@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, TypeAlias
 from . import limits
 from .host_requests import CallRef
 from .packed import CellKind, PackedEvent
-from .shape import Blob, Count, Name, Notice, Pid, Prose, Size, StoredKey, TimeNs, Value
+from .shape import Blob, Count, Line, Name, Notice, Pid, Prose, Size, StoredKey, TimeNs, Value
 
 # -- what answers hold ----------------------------------------------------------------------------
 
@@ -238,6 +238,14 @@ class CallsGiven:
     calls: Annotated[tuple[OpenCall, ...], Size(limits.ITEMS_MAX)]
 
 
+@dataclass(frozen=True, slots=True)
+class Hibernated:
+    """The cell has no worker; or, with `why`, it keeps the one that it has."""
+
+    CODE: ClassVar[int] = 17
+    why: Line
+
+
 Answer: TypeAlias = (
     Attached
     | Done
@@ -255,6 +263,7 @@ Answer: TypeAlias = (
     | StoredGiven
     | KeysGiven
     | CallsGiven
+    | Hibernated
 )
 
 

@@ -303,6 +303,14 @@ class NoticeReceived:
     upto: Count
 
 
+@dataclass(frozen=True, slots=True)
+class Hibernate:
+    """Let an idle cell give up its worker; it is run again when something moves it."""
+
+    CODE: ClassVar[int] = 25
+    cell: Name
+
+
 Ask: TypeAlias = (
     Attach
     | Detach
@@ -328,6 +336,7 @@ Ask: TypeAlias = (
     | FinishCall
     | RunAgain
     | NoticeReceived
+    | Hibernate
 )
 
 

@@ -227,7 +227,7 @@ def _cancelled(cell: Cell, record: r.CallsCancelled, at_ns: int) -> Cell:
 
 def _lost(cell: Cell, record: r.WorkerLost, at_ns: int) -> Cell:
     losses = (*cell.losses, record.why) if record.counts else cell.losses
-    return replace(cell, gone=True, losses=losses)
+    return replace(cell, gone=True, replays=False, losses=losses)
 
 
 def _greeted(cell: Cell, record: r.WorkerGreeted, at_ns: int) -> Cell:
@@ -239,7 +239,7 @@ def _restored(cell: Cell, record: r.CellRestored, at_ns: int) -> Cell:
 
 
 def _diverged(cell: Cell, record: r.ReplayDiverged, at_ns: int) -> Cell:
-    return replace(cell, gone=True, diverged=record.divergence)
+    return replace(cell, gone=True, replays=False, diverged=record.divergence)
 
 
 def _completed(cell: Cell, record: r.CellCompleted, at_ns: int) -> Cell:

@@ -6,23 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 from ...protocol import host_requests as h
-from ...protocol import limits, values
-from ...protocol.host_answers import CellMade, Done, Refused, ResumedGiven, Unattached
+from ...protocol import limits
+from ...protocol.host_answers import Done, Refused, ResumedGiven, Unattached
 from ...protocol.ids import RequestRef
 from . import ask_steps as steps
 from . import events as e
-from . import records as r
-from .apply import created
 from .attach_routes import close_if_done, detach_observer, on_attach, on_close, on_detach
 from .changes import replace
+from .create_routes import on_create
 from .effects import Read, Refuse, Reply, TellConnection
 from .endings import drop_backlog
-from .fleet import Fleet, Remembered
+from .fleet import Fleet
+from .hibernation import on_hibernate
 from .hosts import Attachment
 from .law import CellState, Observer
 from .offers import on_finish_call, on_notice_received, on_run_again
 from .stored import on_stored_set
-from .worker_starts import queue_worker
 
 #: What a former holder may still do after its session was taken over.
 _AFTER_TAKEN = (h.FinishCall, h.Detach, h.NoticeReceived, h.Cancel)
@@ -107,113 +106,6 @@ def _acknowledge(fleet: Fleet, cell: str, number: int | None, now_ns: int) -> No
 
 
 # -- cells ----------------------------------------------------------------------------------------
-
-
-def _create(
-    fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.CreateCell, now_ns: int
-) -> None:
-    known = fleet.answers.get(ref)
-    if known is not None and known.kind == "create":
-        fleet.speak(Reply(ref, CellMade(known.cell, ask.kind, ask.name)))
-        return
-    source = _source(fleet, ref, ask)
-    if source is None:
-        return
-    digest = fleet.world.packers.digest(ask)
-    key = create_key(ask, ref)
-    owner = fleet.keys.get((attachment.session, key))
-    if owner is not None and owner[0]:
-        _same_key(fleet, ref, ask, owner, digest)
-        return
-    if not _may_create(fleet, attachment, ref):
-        return
-    session = fleet.sessions[attachment.session]
-    cell, created_us = fleet.next_cell_id(now_ns)
-    record = r.CellCreated(
-        cell=cell,
-        session=session.name,
-        kind=ask.kind,
-        stepping=ask.stepping,
-        name=ask.name,
-        limits=ask.limits.over(attachment.limits),
-        created_us=created_us,
-        request=ref,
-        key=key,
-        ask_digest=digest,
-        stored_version=session.stored_version,
-        tools_of=attachment.number,
-        source=source,
-        inputs=ask.inputs,
-    )
-    fleet.append(cell, record)
-    fleet.put(CellState(created(record, now_ns)), now_ns)
-    fleet.answers[ref] = Remembered("create", cell)
-    fleet.keys[(session.name, key)] = (cell, digest)
-    queue_worker(fleet, fleet.cells[cell], now_ns)
-    fleet.speak(Reply(ref, CellMade(cell, ask.kind, ask.name)))
-
-
-def create_key(ask: h.CreateCell, ref: RequestRef) -> str:
-    """The idempotency key of a create; without one it is the request itself, which may be repeated.
-
-    No key of a host begins with a zero character by accident.
-    """
-    return ask.key or f"\0{ref}"
-
-
-def _source(fleet: Fleet, ref: RequestRef, ask: h.CreateCell) -> str | None:
-    if len(ask.source) > limits.SOURCE_BYTES_MAX:
-        _over(fleet, ref, "source_bytes", limits.SOURCE_BYTES_MAX, len(ask.source))
-        return None
-    try:
-        source = ask.source.decode()
-        if not isinstance(values.decode(ask.inputs, "inputs"), dict):
-            raise values.NotPlainData("inputs", "not a dict of names and values")
-    except UnicodeDecodeError as error:
-        fleet.speak(Refuse(ref, "protocol", f"the source is not UTF-8 ({error})"))
-        return None
-    except values.NotPlainData as error:
-        fleet.speak(Refuse(ref, "protocol", str(error)))
-        return None
-    return source
-
-
-def _over(fleet: Fleet, ref: RequestRef, name: str, limit: int, used: int) -> None:
-    text = f"{name}: at most {limit:,} are allowed, this would be {used:,}"
-    attributes = {"limit": name, "value": limit, "used": used}
-    fleet.speak(Refuse(ref, "limit_exceeded", text, attributes))
-
-
-def _may_create(fleet: Fleet, attachment: Attachment, ref: RequestRef) -> bool:
-    session = fleet.sessions.get(attachment.session)
-    if fleet.draining:
-        text = "the supervisor is shutting down and creates nothing new; ask its successor"
-        fleet.speak(Refuse(ref, "shutting_down", text))
-    elif session is None:
-        text = "this client has no session, so it cannot create cells; open one with a Session"
-        fleet.speak(Refuse(ref, "protocol", text))
-    elif session.unfinished >= limits.CELLS_UNFINISHED_MAX:
-        count = session.unfinished + 1
-        _over(fleet, ref, "cells_unfinished", limits.CELLS_UNFINISHED_MAX, count)
-    else:
-        return True
-    return False
-
-
-def _same_key(
-    fleet: Fleet, ref: RequestRef, ask: h.CreateCell, owner: tuple[str, bytes], digest: bytes
-) -> None:
-    cell, before = owner
-    if before == digest and cell not in fleet.cells:
-        text = f"cell {cell}, which this idempotency key made, has been removed; use a new key"
-        fleet.speak(Refuse(ref, "cell_not_found", text, {"cell_id": cell}))
-        return
-    if before == digest:
-        fleet.answers[ref] = Remembered("create", cell)
-        fleet.speak(Reply(ref, CellMade(cell, ask.kind, ask.name)))
-        return
-    text = f"idempotency key {ask.key!r} made cell {cell} with another request; use a new key"
-    fleet.speak(Refuse(ref, "idempotency_conflict", text, {"cell_id": cell}))
 
 
 def find_cell(fleet: Fleet, ref: RequestRef, cell: str) -> CellState | None:
@@ -352,6 +244,13 @@ def _notice(
         on_notice_received(fleet, state, ref, ask, now_ns)
 
 
+def _hibernate(
+    fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.Hibernate, now_ns: int
+) -> None:
+    if find_cell(fleet, ref, ask.cell) is not None:
+        on_hibernate(fleet, attachment, ref, ask, now_ns)
+
+
 def _read(fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: Any, now_ns: int) -> None:
     cell = getattr(ask, "cell", None)
     of_session = isinstance(ask, h.AskEvents) and not ask.cell
@@ -374,7 +273,7 @@ CELL_STATES = (
 _ASKS: dict[type, Callable[[Fleet, Attachment, RequestRef, Any, int], None]] = {
     h.Detach: _detach,
     h.CloseSession: _close,
-    h.CreateCell: _create,
+    h.CreateCell: on_create,
     h.Observe: _observe,
     h.WaitToPending: _wait,
     h.Resume: _resume,
@@ -384,6 +283,7 @@ _ASKS: dict[type, Callable[[Fleet, Attachment, RequestRef, Any, int], None]] = {
     h.FinishCall: _finish_call,
     h.RunAgain: _run_again,
     h.NoticeReceived: _notice,
+    h.Hibernate: _hibernate,
     h.StoredSet: on_stored_set,
     h.AskEvents: _read,
     h.AskStatus: _read,

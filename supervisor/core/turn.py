@@ -14,12 +14,13 @@ from . import events as e
 from . import records as r
 from .apply import apply, created
 from .attach_routes import close_if_done, end_attachment
+from .create_routes import create_key
 from .deadlines import due_step, over_wall_limit, timer_due_ns, too_many_inputs
 from .effects import Reply, WatchHost
 from .endings import change_stored, end_by_limit
 from .facts import Cell, Phase
 from .fleet import Fleet, Remembered
-from .host_routes import create_key, on_asked
+from .host_routes import on_asked
 from .host_routes import on_garbled as on_host_garbled
 from .hosts import attached, ended, held_by, opened
 from .losses import on_ended, on_listed, on_zygote_lost

@@ -117,6 +117,7 @@ ASKS: Final[dict[str, from_host.Ask]] = {
     "step": from_host.Step(CELL, 3, 2),
     "terminate": from_host.Terminate(CELL, None),
     "cancel": from_host.Cancel(7),
+    "hibernate": from_host.Hibernate(CELL),
     "ask-status": from_host.AskStatus(CELL),
     "ask-history": from_host.AskHistory(CELL, 10, 1000),
     "ask-events-of-cell": from_host.AskEvents(CELL, "", 2, 100, 0),
@@ -210,6 +211,7 @@ ANSWERS: Final[dict[str, to_host.Answer]] = {
     "stored": to_host.StoredGiven(WORD),
     "stored-none": to_host.StoredGiven(None),
     "keys": to_host.KeysGiven(("ebb", "moon")),
+    "hibernated": to_host.Hibernated(""),
     "calls": to_host.CallsGiven((to_host.OpenCall(CALL, "search", b"\x80", True),)),
 }
 

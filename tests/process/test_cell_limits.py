@@ -87,7 +87,7 @@ def test_memory_that_is_eaten_bit_by_bit(session: tidemark.Session) -> None:
     end = over(
         session, "text('on')\nx = []\nwhile True: x.append(bytes(100_000))", memory_bytes=64 << 20
     )
-    assert end.reason in ("limit", "raised", "lost")
+    assert end.reason in ("limit", "raised", "poison")
     assert end.error is not None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -134,8 +134,9 @@ def test_two_resumes_of_a_frozen_worker_have_one_winner(
 
 
 def test_a_worker_killed_while_frozen_ends_the_cell_and_its_frontier_stays_readable(
-    session: tidemark.Session, client: tidemark.Client
+    open_session: Callable[..., tidemark.Session], client: tidemark.Client
 ) -> None:
+    session = open_session(replay=False)
     cell = session.create_pausable_cell(SOURCE)
     seen = pending(cell)
     recorded = cell.frontier()
@@ -163,8 +164,9 @@ def test_a_worker_killed_while_frozen_ends_the_cell_and_its_frontier_stays_reada
 
 
 def test_a_worker_killed_without_a_resume_in_flight_ends_the_cell_as_lost(
-    session: tidemark.Session,
+    open_session: Callable[..., tidemark.Session],
 ) -> None:
+    session = open_session(replay=False)
     cell = session.create_pausable_cell(SOURCE)
     pending(cell)
     os.kill(pid_of(cell), signal.SIGKILL)

@@ -191,7 +191,7 @@ def test_a_draining_supervisor_creates_nothing_new(place: Path) -> None:
 def test_workers_without_a_successor_are_ended_by_their_zygote(place: Path) -> None:
     state = place / "state"
     running = RunningSupervisor(state, "--orphan-seconds", "0.5")
-    session = tidemark.Session("left", endpoint=running.endpoint)
+    session = tidemark.Session("left", endpoint=running.endpoint, replay=False)
     try:
         session.open()
         cell = session.create_cell("await asyncio.sleep(0.001)\ntext('on')\nwhile True: pass")

@@ -63,7 +63,7 @@ def test_writes_of_a_terminated_cell_are_never_visible(session: tidemark.Session
             "store('k', 1)\nawait asyncio.sleep(0)\nimport os, signal\n"
             "print('x', flush=True)\nos.kill(os.getpid(), signal.SIGKILL)",
             None,
-            "lost",
+            "poison",
         ),
         ("store('k', 1\n", None, "refused"),
     ],
