@@ -186,6 +186,9 @@ class Hello:
         said: the last seq that the worker has used.
         inputs: the last input that the worker has received.
         python: what a later life of the cell depends on: the interpreter, and our own rules.
+        journal: the highest record number that the worker was ever told.
+        acknowledged: the last seq that the worker was ever told to be in the journal. A journal
+            that has less than either has gone back.
     """
 
     CODE: ClassVar[int] = 1
@@ -197,6 +200,8 @@ class Hello:
     inputs: Count
     pid: Pid
     python: Name
+    journal: Count = 0
+    acknowledged: Count = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,9 @@ def answer(link: Link, message: ToWorker) -> None:
 
 
 def _answer(link: Link, message: ToWorker) -> None:
+    if isinstance(message, (Start, Acknowledge)):
+        # Not that of Adopt: this is what it is compared with.
+        link.speaker.journal = max(link.speaker.journal, message.journal)
     match message:
         case Continue():
             on_continue(link, message)
@@ -58,9 +61,7 @@ def _answer(link: Link, message: ToWorker) -> None:
         case Fetched():
             on_fetched(link, message)
         case Adopt():
-            again = link.speaker.stream.adopt(message.epoch, message.have)
-            link.speaker.greet(message.epoch, link.steps)
-            link.speaker.say_again(again)
+            on_adopt(link, message)
         case Start():
             on_start(link, message)
         case Remember():
@@ -69,6 +70,19 @@ def _answer(link: Link, message: ToWorker) -> None:
             on_bye(link)
         case _:
             assert_never(message)
+
+
+def on_adopt(link: Link, message: Adopt) -> None:
+    """Say who we are, and what this supervisor does not have."""
+    speaker = link.speaker
+    if message.have < speaker.stream.have or message.journal < speaker.journal:
+        # Its journal has gone back; what we say of ourselves tells it so, and it ends us.
+        speaker.greet(message.epoch, link.steps)
+        return
+    again = speaker.stream.adopt(message.epoch, message.have)
+    speaker.journal = message.journal
+    speaker.greet(message.epoch, link.steps)
+    speaker.say_again(again)
 
 
 def on_start(link: Link, message: Start) -> None:

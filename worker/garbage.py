@@ -1,7 +1,9 @@
 """When a cell's cyclic garbage is collected: only where it can be told again.
 
 Collecting runs finalizers, which are code of the cell. When Python would do it by itself depends on
-what else the process has allocated, so it is switched off, and done while an input is handed over.
+what else the process has allocated, so it is done while an input is handed over. Only a step that
+allocates very much more than that leaves it to Python, or it would grow without end; what
+finalizers show there may differ in a later life, and is then a divergence like any other.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from .faces import NAMES, SECOND_NS, Faces
 # They wait with the clock in loops, as often as it happens, and show it to nobody: a reading by
 # them would be counted without being the cell's.
 WAITERS: Final = frozenset({threading.__name__, queue.__name__, subprocess.__name__})
+OWN_COLLECTION_ALLOCATIONS: Final = 100_000
 KEEP_THEIR_OWN: Final = frozenset({__name__.partition(".")[0], "zmq"})
 
 
@@ -41,7 +42,9 @@ class Reproducible:
         `on_foreign` is told why, when another thread takes from either: what it gets is real, and
         nothing can tell it again.
         """
-        gc.disable()
+        # By itself Python collects where nobody can tell it again; so it does so only where a long
+        # step would otherwise grow without end. See `garbage.py` for the rest.
+        gc.set_threshold(OWN_COLLECTION_ALLOCATIONS, 10, 10)
         clock.on_foreign = on_foreign
         self._faces.begin(clock)
         self._chance.begin(seed, on_foreign)

@@ -32,6 +32,7 @@ class Speaker:
         stream: what the cell says.
         asked: stored values that were asked for, by the number of the question.
         clock: the cell's, whose record travels with what depends on it; None before the cell.
+        journal: the highest record number that this worker was told of.
     """
 
     def __init__(self, fork: Fork, wire: Wire) -> None:
@@ -41,6 +42,7 @@ class Speaker:
         self._fork = fork
         self._wire = wire
         self._must_greet = True
+        self.journal = 0
 
     def send_pending(self) -> None:
         """Send everything that is pending."""
@@ -72,6 +74,8 @@ class Speaker:
                 inputs=steps.received if steps is not None else 0,
                 pid=os.getpid(),
                 python=f"{python}, replay {REPLAY_VERSION}",
+                journal=self.journal,
+                acknowledged=self.stream.have,
             )
         )
 

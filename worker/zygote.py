@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -167,9 +168,18 @@ class Zygote:
                     return
         except BlockingIOError:
             return
+        except codec.OtherVersion as error:
+            print(f"zygote: a supervisor speaks {error}", file=sys.stderr)
+            self._say_what_we_speak(post)
         except (OSError, codec.BadFrame) as error:
             print(f"zygote: a connection was closed: {error}", file=sys.stderr)
             self._hang_up(post)
+
+    def _say_what_we_speak(self, post: Post) -> None:
+        """Any message of ours tells a supervisor of another version that it is one."""
+        with suppress(OSError):
+            post.send(Living((), True))
+        self._hang_up(post)
 
     def _hang_up(self, post: Post) -> None:
         self._watches.drop(post)

@@ -44,10 +44,14 @@ class WorkerSpoke:
 
 @dataclass(frozen=True, slots=True)
 class WorkerGarbled:
-    """Bytes that no honest worker could have sent."""
+    """Bytes that no honest worker of this version could have sent.
+
+    `other_version`: one that an earlier supervisor has started may have.
+    """
 
     token: bytes
     reason: str
+    other_version: bool = False
 
 
 @dataclass(frozen=True, slots=True)

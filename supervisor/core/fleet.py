@@ -101,6 +101,7 @@ class Fleet:
         self.entries: list[r.Entry] = []
         self.effects: list[Effect] = []
         self.draining = False
+        self.journal = 0
         self.listed = False
         self.dropped = 0
         self.alarms = Alarms()

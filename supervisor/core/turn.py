@@ -95,6 +95,7 @@ def learn_key(fleet: Fleet, need: NeedKey, owner: tuple[str, bytes] | None) -> N
 def take(fleet: Fleet, event: e.FleetEvent, journal: int, now_ns: int) -> RequestRef | None:
     """Let the fleet take one event. Returns the request that it was, if it was one."""
     ref = None
+    fleet.journal = journal
     if isinstance(event, e.HostAsked):
         ref = on_asked(fleet, event, journal, now_ns)
     elif isinstance(event, e.WorkerSpoke):

@@ -15,6 +15,7 @@ from .endings import end_by_limit, finish, lose, stored_over
 from .facts import Cell, Phase
 from .fleet import Fleet
 from .law import LEGAL, CellState, Hostile, Told
+from .losses import worker_lost
 from .offers import offer_calls, offer_notices, withdraw
 from .replay_routes import on_adopted_replaying, on_replayed, start
 from .stream_steps import said
@@ -55,6 +56,11 @@ def on_garbled(fleet: Fleet, event: e.WorkerGarbled, now_ns: int) -> None:
     if state is None or state.cell.phase is Phase.FINISHED or state.waits.dormant:
         fleet.dropped += 1
         return
+    if event.other_version and not state.waits.greeted_ns:
+        fleet.speak(KillWorker(state.token))
+        why = "its worker was of another version of Tidemark"
+        worker_lost(fleet, state, why, now_ns, counts=False)
+        return
     punish(fleet, state, event.reason, now_ns)
 
 
@@ -94,6 +100,9 @@ def _observation_begins(state: CellState, now_ns: int) -> CellState:
 
 
 def _on_adopted(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> None:
+    if hello.journal > fleet.journal or hello.acknowledged > state.have:
+        _refuse_journal(fleet, state, hello, now_ns)
+        return
     if hello.said < state.have:
         raise Hostile(f"it has said {hello.said} messages, and we have {state.have}")
     if not hello.started:
@@ -114,6 +123,18 @@ def _on_adopted(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> No
     if state.waits.resuming is not None:
         fleet.speak(continue_of(state, state.waits.resuming))
     fleet.put(state, now_ns)
+
+
+def _refuse_journal(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> None:
+    """What the cell has done since is not in this journal, and must not be done again."""
+    fleet.speak(KillWorker(state.token))
+    text = (
+        f"the journal ends at record {fleet.journal} with message {state.have} of this cell, and "
+        f"its worker was told of record {hello.journal} and message {hello.acknowledged}: it has "
+        "gone back (a restored backup or a lying disk), and what the cell has done since is not "
+        "known; see what its tools have done before you run it again"
+    )
+    lose(fleet, state, text, now_ns)
 
 
 def _on_fetch(fleet: Fleet, state: CellState, fetch: Fetch) -> None:

@@ -9,6 +9,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+from ...protocol import codec
 from ...protocol.ids import Incarnation
 from ...protocol.limits import Limits
 from ...protocol.zygote_messages import (
@@ -149,6 +150,11 @@ class OsProcesses:
             while (received := link.receive()) is not None:
                 self._heard(*received)
         except ZygoteGone:
+            self._lost()
+        except codec.OtherVersion:
+            # We hold the state directory, so it is ours to end; its cells are run again.
+            link.kill_peer()
+            self._path.unlink(missing_ok=True)
             self._lost()
 
     def _heard(self, message: FromZygote, fds: list[int]) -> None:

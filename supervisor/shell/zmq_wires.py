@@ -79,7 +79,7 @@ class ZmqWires:
         try:
             return WorkerSpoke(who, codec.FROM_WORKER.decode(frames))
         except codec.BadFrame as error:
-            return WorkerGarbled(who, str(error))
+            return WorkerGarbled(who, str(error), isinstance(error, codec.OtherVersion))
 
     def _from_host(self, who: bytes, frames: list[bytes]) -> FleetEvent:
         try:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import socket
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +17,7 @@ from ...protocol.zygote_messages import Command, FromZygote, Quit, ToZygote
 
 MESSAGE_BYTES: Final = 256 * 1024
 PIDFDS_MAX: Final = 200
+KILL_SECONDS_MAX: Final = 5.0
 
 
 class ZygoteGone(Exception):
@@ -63,6 +67,7 @@ class ZygoteLink:
 
         Raises:
             ZygoteGone: the zygote has ended.
+            OtherVersion: it was started by another version of us, and cannot be commanded.
         """
         try:
             body, fds, _, _ = socket.recv_fds(self._socket, MESSAGE_BYTES, PIDFDS_MAX)
@@ -74,6 +79,18 @@ class ZygoteLink:
             raise ZygoteGone("the zygote closed its connection")
         frames = [body[: codec.HEADER_BYTES], body[codec.HEADER_BYTES :]]
         return codec.FROM_ZYGOTE.decode(frames), list(fds)
+
+    def kill_peer(self) -> None:
+        """SIGKILL the zygote; the kernel kills its workers with it."""
+        credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        pid = int.from_bytes(credentials[:4], sys.byteorder)
+        with suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(pid)
+            try:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                select.select([pidfd], [], [], KILL_SECONDS_MAX)
+            finally:
+                os.close(pidfd)
 
     def quit(self, timeout: float) -> None:
         """Have it kill its workers and end; returns when it has, or after `timeout` seconds.

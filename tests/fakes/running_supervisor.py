@@ -22,12 +22,16 @@ class RunningSupervisor:
         ready: what it said: endpoint, pid and epoch.
     """
 
-    def __init__(self, state: Path, *more: str) -> None:
+    def __init__(self, state: Path, *more: str, **environment: str) -> None:
         self.state = state
         command = [sys.executable, "-m", "tidemark.supervisor", "--state", str(state)]
         self.errors = open(state.parent / f"{state.name}.stderr", "a+")  # noqa: SIM115
         self.process = subprocess.Popen(
-            [*command, *more], stdout=subprocess.PIPE, stderr=self.errors, text=True
+            [*command, *more],
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            env={**os.environ, **environment},
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -52,7 +52,7 @@ ITEMS: Final[dict[str, worker.Item]] = {
 
 FROM_WORKER: Final[dict[str, worker.FromWorker]] = {
     "hello": worker.Hello(CELL, BORN, 0, False, 0, 0, 4713, "3.11.7"),
-    "hello-adopted": worker.Hello(CELL, BORN, 3, True, 41, 2, 4713, "3.11.7"),
+    "hello-adopted": worker.Hello(CELL, BORN, 3, True, 41, 2, 4713, "3.11.7", 98, 41),
     "said": worker.Said(2, 41, ((1, NOW), (2, NOW + 1_000_000)), tuple(ITEMS.values())),
     "said-nothing": worker.Said(2, 42, (), (), 12),
     "fetch": worker.Fetch(2, 1, "moon"),

@@ -83,6 +83,20 @@ def test_memory_bytes(session: tidemark.Session) -> None:
     assert kept.value == 1 << 20
 
 
+def test_a_long_step_that_makes_garbage_does_not_grow(session: tidemark.Session) -> None:
+    source = """
+class Knot:
+    def __init__(self):
+        self.self = self
+        self.weight = bytearray(500)
+for _ in range(1_500_000):
+    Knot()
+exit("light")
+"""
+    cell = session.create_cell(source, limits=tidemark.Limits(memory_bytes=400 * 1024**2))
+    assert completed(cell).value == "light"
+
+
 def test_memory_that_is_eaten_bit_by_bit(session: tidemark.Session) -> None:
     end = over(
         session, "text('on')\nx = []\nwhile True: x.append(bytes(100_000))", memory_bytes=64 << 20

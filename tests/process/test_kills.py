@@ -214,8 +214,8 @@ def _one_kill(
 ) -> int:
     """Somebody is killed: mostly a worker, now and then the supervisor or the zygote."""
     lot = chance.random()
-    if lot < 0.05:
-        made.kill("supervisor" if lot < 0.03 else "zygote", None)
+    if lot < 0.04:
+        made.kill("supervisor" if lot < 0.02 else "zygote", None)
         return 1
     rows = session.cells(state="unfinished", limit=100)
     if not rows:

@@ -34,7 +34,8 @@ from fakes.waiting import until
 SOURCE = """
 import random, time, uuid, os
 def facts():
-    return [random.random(), uuid.uuid4().hex, os.urandom(4).hex(), time.time(), time.monotonic_ns()]
+    drawn = [random.random(), uuid.uuid4().hex, os.urandom(4).hex()]
+    return [*drawn, time.time(), time.monotonic_ns()]
 text("begin", facts(), {"ebb", "flow", "neap"}, {object().__class__.__name__})
 notify("begun")
 store("first", await tools.count(n=1))
@@ -218,7 +219,7 @@ def test_what_was_said_and_not_journaled_may_change_and_nobody_saw_it(
     )
     end = completed(cell)
     assert (end.reason, end.value) == ("ended", "second life")
-    assert [e.detail for e in cell.history() if e.what == "worker lost"][0].count("status 9")
+    assert next(e.detail for e in cell.history() if e.what == "worker lost").count("status 9")
 
 
 def test_a_divergence_ends_nothing_and_names_the_line(session: tidemark.Session) -> None:
