@@ -11,6 +11,7 @@ from typing import Final
 
 from ..protocol import codec, values
 from ..protocol.errors import (
+    JournalError,
     LimitExceededError,
     ProtocolError,
     SessionTakenError,
@@ -223,16 +224,19 @@ class HostCore:
         self.journal = max(self.journal, message.journal)
         error = error_of(message)
         if message.number == self._attachment.attaching:
-            self._on_attach_refused(error)
+            self._on_attach_refused(error, message.journal)
         elif message.number == 0:
             # Which message it refuses is not known, so nobody may be left waiting for it.
             self.fail_unanswered(error)
         elif message.number in self._book:
             self._settle(message.number, None, error)
 
-    def _on_attach_refused(self, error: TidemarkError) -> None:
+    def _on_attach_refused(self, error: TidemarkError, journal: int) -> None:
+        gone_back = isinstance(error, JournalError) and journal < self.journal
         drains = isinstance(error, ShuttingDownError) and self.attached is not None
-        if drains or not error.outcome_known:  # then it may have been written all the same
+        if not gone_back and (
+            drains or not error.outcome_known
+        ):  # then it may have been written all the same
             self.passing_refusal = error
             return  # a successor comes, or the disk gets room: `repeat_oldest` asks again
         self._attachment.attaching = None
