@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from ..protocol.errors import SupervisorUnavailableError, TidemarkError
+from ._core import HostCore
 from ._failures import connection_lost, no_successor, none_stayed
 from ._launch import Found, Started
 from ._places import GoneForGood, Succeeded
@@ -26,10 +27,7 @@ class Shell(Protocol):
     """The connection, as those see it who bring it a supervisor."""
 
     endpoint: str
-
-    @property
-    def waits(self) -> bool:
-        """Whether anything is unanswered."""
+    core: HostCore
 
     def move(self, endpoint: str) -> None:
         """Connect to this endpoint from now on."""
@@ -74,7 +72,7 @@ class Patience:
 
     def begun(self) -> None:
         self.is_down = True
-        if self._shell.waits:
+        if self._shell.core.waits:
             self.somebody_waits()
 
     def ended(self) -> bool:
@@ -160,7 +158,7 @@ class Succession:
             TidemarkError: no further try would do better.
         """
         self._news.clear()
-        waits = self._shell.waits
+        waits = self._shell.core.waits
         found = await self._had(self._place.succeed if waits else self._place.look)
         if not self.is_down:
             return
@@ -173,7 +171,7 @@ class Succession:
             self._shell.move(found.endpoint)
         await self._pause(_SETTLE_SECONDS)
         alone = asyncio.get_running_loop().time() - alone_since
-        if self.is_down and self._shell.waits and alone > DOWN_SECONDS_MAX:
+        if self.is_down and self._shell.core.waits and alone > DOWN_SECONDS_MAX:
             raise connection_lost(self._shell.endpoint, DOWN_SECONDS_MAX)
 
     async def _had(self, way: Callable[[], Found | Started | None]) -> Found | Started | None:

@@ -26,6 +26,7 @@ from ._held import Outcome
 from ._places import Succeeded
 from ._running import NoticeDesk, OnNotify, ToolBench
 from ._tools import OfferedTool
+from ._waiters import Waiters
 from ._wire import Wire
 
 ATTACH_SECONDS_MAX: Final = 4.5
@@ -60,7 +61,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._bench = ToolBench(tools, self._call_ended)
         self._notices = NoticeDesk(on_notify, self._notice_handled)
-        self._futures: dict[int, asyncio.Future[Answer]] = {}
+        self._waiters = Waiters()
         self._opened: asyncio.Future[Attached] = self._loop.create_future()
         self._repeating: asyncio.TimerHandle | None = None
         self._repeat_seconds = _REPEAT_SECONDS
@@ -93,10 +94,7 @@ class Connection:
             if self._repeating is not None:
                 self._repeating.cancel()
             self._notices.close()
-            for future in self._futures.values():
-                if not future.done():
-                    future.set_exception(left_behind())
-                    future.exception()  # whoever waits raises it; nobody waiting is no mistake
+            self._waiters.close(left_behind())
             self._opened.cancel()
             self._wire.close()
 
@@ -104,9 +102,7 @@ class Connection:
         """The supervisor is gone for good: everything that waits or is asked later gets this."""
         self._absence.close()
         self.core.end(error)
-        if not self._opened.done():
-            self._opened.set_exception(error)
-        self._turn()
+        self.give_up(error)
 
     # -- requests ---------------------------------------------------------------------------------
 
@@ -128,20 +124,14 @@ class Connection:
     def begin(self, ask: Ask) -> int:
         """Send a request; `outcome` of its number waits for the answer."""
         number = self.core.ask(ask)
-        self._futures[number] = self._loop.create_future()
+        self._waiters.add(number)
         self._absence.somebody_waits()
         self._turn()
         return number
 
     async def outcome(self, number: int, timeout: float | None) -> Answer:
         """The answer to a request that was begun; after a timeout it can be waited for again."""
-        future = self._futures[number]
-        if not future.done():
-            done, _ = await asyncio.wait({future}, timeout=timeout)
-            if not done:
-                raise TimeoutError
-        del self._futures[number]
-        return future.result()
+        return await self._waiters.outcome(number, timeout)
 
     def again(self, number: int) -> None:
         """Send a request that was begun again, under its own number."""
@@ -155,7 +145,7 @@ class Connection:
 
     def abandon(self, number: int) -> None:
         """Give up waiting for good."""
-        self._futures.pop(number).cancel()
+        self._waiters.drop(number)
         self.core.cancel(number)
         self._turn()
 
@@ -175,11 +165,6 @@ class Connection:
             self._turn()
 
     # -- while the supervisor is gone --------------------------------------------------------------
-
-    @property
-    def waits(self) -> bool:
-        """Whether anything is unanswered."""
-        return self.core.waits
 
     @property
     def is_down(self) -> bool:
@@ -213,7 +198,7 @@ class Connection:
 
     def _do(self, happening: Happening) -> None:
         if isinstance(happening, Settled):
-            self._settle(happening)
+            self._waiters.settle(happening)
         elif isinstance(happening, CallToRun):
             self._bench.start(happening.offered)
         elif isinstance(happening, CallToCancel):
@@ -230,16 +215,6 @@ class Connection:
             self._absence.close()  # another supervisor would not take this host either
             if not self._opened.done():  # else what was asked is told by its own error
                 self._opened.set_exception(happening.error)
-
-    def _settle(self, settled: Settled) -> None:
-        future = self._futures.get(settled.number)
-        if future is None or future.done():
-            return
-        if settled.error is None:
-            future.set_result(settled.answer)  # type: ignore[arg-type]
-        else:
-            future.set_exception(settled.error)
-            future.exception()  # whoever waits raises it; nobody waiting is no mistake
 
     def _repeat(self) -> None:
         self._repeating = None

@@ -11,7 +11,6 @@ from typing import Final
 
 from ..protocol import codec, values
 from ..protocol.errors import (
-    JournalError,
     LimitExceededError,
     ProtocolError,
     SessionTakenError,
@@ -232,11 +231,9 @@ class HostCore:
             self._settle(message.number, None, error)
 
     def _on_attach_refused(self, error: TidemarkError, journal: int) -> None:
-        gone_back = isinstance(error, JournalError) and journal < self.journal
         drains = isinstance(error, ShuttingDownError) and self.attached is not None
-        if not gone_back and (
-            drains or not error.outcome_known
-        ):  # then it may have been written all the same
+        has_all = journal >= self.journal  # else it has gone back, and stays so
+        if drains or (has_all and not error.outcome_known):  # it may have been written all the same
             self.passing_refusal = error
             return  # a successor comes, or the disk gets room: `repeat_oldest` asks again
         self._attachment.attaching = None
