@@ -110,6 +110,7 @@ class Succession:
         self._shell, self._place = shell, place
         self.is_down = False
         self._starts = 0
+        self._latest: Found | Started | None = None
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -162,12 +163,13 @@ class Succession:
         found = await self._had(self._place.succeed if waits else self._place.look)
         if not self.is_down:
             return
-        if isinstance(found, Started):
-            self._starts += 1
         if found is None:
             await self._pause(_LOOK_AGAIN_SECONDS)
             return
-        if isinstance(found, Started) or found.endpoint != self._shell.endpoint:
+        is_new = isinstance(found, Started) and found is not self._latest
+        self._latest = found
+        self._starts += is_new
+        if is_new or found.endpoint != self._shell.endpoint:
             self._shell.move(found.endpoint)
         await self._pause(_SETTLE_SECONDS)
         alone = asyncio.get_running_loop().time() - alone_since

@@ -51,8 +51,8 @@ class Started:
         self._ended = threading.Event()
         threading.Thread(target=self._reap, name="tidemark-reaper", daemon=True).start()
 
-    def has_ended(self, within_seconds: float = 0.0) -> bool:
-        """Whether its process has ended, now or in so many seconds; blocks no longer."""
+    def has_ended(self, within_seconds: float | None = 0.0) -> bool:
+        """Whether its process has ended, now or in so many seconds; None: waits until it has."""
         return self._ended.wait(within_seconds)
 
     def obituary(self) -> str:

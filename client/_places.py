@@ -11,12 +11,13 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
-from ..protocol.errors import SupervisorUnavailableError
+from ..protocol.errors import SupervisorUnavailableError, TidemarkError
 from ._launch import (
     Found,
     Started,
@@ -31,6 +32,8 @@ from ._launch import (
 
 _END_SECONDS_MAX: Final = 5.0
 _DYING_SECONDS: Final = 0.5  # between the loss of a connection and the end of its process
+_LIVED_SECONDS: Final = 1.0
+_SHORT_LIVES_MAX: Final = 3  # after so many it is left to whoever is asked for an answer
 _SESSION_CLOSED: Final = "this session has been closed; open a new one"
 
 
@@ -121,6 +124,7 @@ class PrivatePlace:
         self._life: Started | None = None
         self._lifeline: int | None = None
         self._is_over = False
+        self._short_lives = 0
 
     def launch(self) -> Started:
         """The first supervisor, on a new directory.
@@ -164,10 +168,28 @@ class PrivatePlace:
         reading, writing = os.pipe()
         try:
             self._hold(writing)
-            self._life = start_private(directory, self.durability, reading)
+            life = start_private(directory, self.durability, reading)
         finally:
             os.close(reading)
-        return self._life
+        self._life = life
+        follow = threading.Thread(target=self._follow, args=(life,), name="tidemark-successor")
+        follow.daemon = True
+        follow.start()
+        return life
+
+    def _follow(self, life: Started) -> None:
+        """Start its successor, though the host's loop be busy.
+
+        Without one nobody would remove the directory if the host were killed.
+        """
+        began = time.monotonic()
+        life.has_ended(None)
+        has_lived = time.monotonic() - began > _LIVED_SECONDS
+        self._short_lives = 0 if has_lived else self._short_lives + 1
+        if self._short_lives < _SHORT_LIVES_MAX:
+            # Whoever asks for a supervisor gets the error, if there is one.
+            with suppress(TidemarkError, OSError):
+                self.succeed()
 
     def _hold(self, lifeline: int) -> None:
         """A new lifeline in place of the former; cut at once if the end has come meanwhile."""

@@ -414,3 +414,29 @@ with tidemark.Session() as session:
         until(lambda: not list(place.iterdir()), seconds=2, what="no file to be left")
     finally:
         host.close()
+
+
+def test_a_private_supervisor_is_replaced_though_the_hosts_loop_is_busy(place: Path) -> None:
+    program = """
+async def main():
+    async with tidemark.AsyncSession() as session:
+        await session.stored.set("k", 1)
+        say("ready")
+        hear()  # blocks the loop
+        say(await session.stored.get("k"))
+        hear()
+asyncio.run(main())
+"""
+    host = HostProcess(program, TMPDIR=str(place))
+    try:
+        assert host.hear() == "ready"
+        former = killed(place)
+        until(lambda: list(place.glob("tidemark-*/supervisor.json")))
+        successor(place, former)
+        host.say()
+        assert host.hear() == 1
+        host.kill()
+        until(lambda: not marked(str(place)), seconds=5, what="no process to be left")
+        until(lambda: not list(place.iterdir()), seconds=2, what="no file to be left")
+    finally:
+        host.close()
