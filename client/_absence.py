@@ -111,6 +111,7 @@ class Succession:
         self.is_down = False
         self._starts = 0
         self._latest: Found | Started | None = None
+        self._waiting_since: float | None = None
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -139,20 +140,20 @@ class Succession:
             self._task = None
 
     async def _succeed(self) -> None:
-        alone_since = asyncio.get_running_loop().time()
+        self._waiting_since = None
         while self.is_down:
             try:
-                await self._one_try(alone_since)
+                await self._one_try()
             except GoneForGood as error:
                 self._shell.fail(error)
                 return
             except TidemarkError as error:
                 self._starts = 0
                 self._shell.give_up(error)
+                self._waiting_since = None
                 await self._pause(_TRY_AGAIN_SECONDS)
-                alone_since = asyncio.get_running_loop().time()
 
-    async def _one_try(self, alone_since: float) -> None:
+    async def _one_try(self) -> None:
         """Look for a supervisor, or start one, and give the connection a moment to find it.
 
         Raises:
@@ -160,6 +161,10 @@ class Succession:
         """
         self._news.clear()
         waits = self._shell.core.waits
+        if not waits:
+            self._waiting_since = None
+        elif self._waiting_since is None:
+            self._waiting_since = asyncio.get_running_loop().time()
         found = await self._had(self._place.succeed if waits else self._place.look)
         if not self.is_down:
             return
@@ -172,9 +177,10 @@ class Succession:
         if is_new or found.endpoint != self._shell.endpoint:
             self._shell.move(found.endpoint)
         await self._pause(_SETTLE_SECONDS)
-        alone = asyncio.get_running_loop().time() - alone_since
-        if self.is_down and self._shell.core.waits and alone > DOWN_SECONDS_MAX:
-            raise connection_lost(self._shell.endpoint, DOWN_SECONDS_MAX)
+        if self.is_down and self._waiting_since is not None:
+            waited = asyncio.get_running_loop().time() - self._waiting_since
+            if waited > DOWN_SECONDS_MAX:
+                raise connection_lost(self._shell.endpoint, DOWN_SECONDS_MAX)
 
     async def _had(self, way: Callable[[], Found | Started | None]) -> Found | Started | None:
         """What this way to a supervisor gives; one that did not come up counts as started.
@@ -191,13 +197,15 @@ class Succession:
             return await in_joined_thread(way)
         except GoneForGood:
             raise
-        except (SupervisorUnavailableError, OSError) as error:
+        except SupervisorUnavailableError:
             self._starts += 1
-            if self._starts < STARTS_MAX:
-                return None
-            if isinstance(error, OSError):
+            if self._starts >= STARTS_MAX:
+                raise
+        except (OSError, RuntimeError) as error:  # no descriptor, process or thread to be had
+            self._starts += 1
+            if self._starts >= STARTS_MAX:
                 raise no_successor(error) from error
-            raise
+        return None
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -66,7 +66,7 @@ def none_stayed(starts: int, last_words: str) -> SupervisorUnavailableError:
     )
 
 
-def no_successor(error: OSError) -> SupervisorUnavailableError:
+def no_successor(error: Exception) -> SupervisorUnavailableError:
     """The machine does not give what a supervisor needs."""
     return SupervisorUnavailableError(
         f"no successor of the supervisor could be started ({error}); see to that; the request may "
