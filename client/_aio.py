@@ -30,7 +30,8 @@ from ._aio_cells import (
 from ._aio_client import find_cell, list_cells
 from ._aio_member import AsyncMember, Leaving
 from ._failures import unanswered_create
-from ._opening import Opening, launch_of
+from ._opening import Opening
+from ._places import place_of
 from ._running import OnNotify
 from ._tools import Tool, offered_tools
 from ._unpack import event_of
@@ -89,9 +90,9 @@ class AsyncSession(AsyncMember):
             limits=_asks.limits_of(limits),
             take_over=bool(take_over),
         )
-        launch = launch_of(state, endpoint, durability)
+        place = place_of(state, endpoint, durability)
         lasting = Leaving.CLOSE if state is None and endpoint is None else Leaving.DETACH
-        super().__init__(Opening(launch, ask, offered, on_notify), ask.name, lasting)
+        super().__init__(Opening(place, ask, offered, on_notify), ask.name, lasting)
 
     async def create_cell(
         self,

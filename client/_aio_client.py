@@ -12,7 +12,8 @@ from ..protocol.host_requests import AskInfo, AskStatus, Detach, ListSessions
 from . import _asks
 from ._aio_cells import AsyncCell, AsyncPausableCell, handle_of
 from ._aio_member import leave_block
-from ._opening import Opening, launch_for_client
+from ._opening import Opening
+from ._places import place_for_client
 from ._unpack import cell_info, session_info, supervisor_info
 from ._values import CellInfo, SessionInfo, SupervisorInfo
 
@@ -21,7 +22,7 @@ class AsyncClient:
     """A supervisor seen without a session: lists, and handles of cells that others made."""
 
     def __init__(self, state_or_endpoint: str | os.PathLike[str]) -> None:
-        self._opening = Opening(launch_for_client(state_or_endpoint), None, {}, None)
+        self._opening = Opening(place_for_client(state_or_endpoint), None, {}, None)
 
     async def __aenter__(self) -> Self:
         await self._opening.opened()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Final, TypeVar
 
 from ..protocol import codec
 from ..protocol.errors import ProtocolError, TidemarkError
 from ..protocol.host_answers import Answer, Attached
 from ..protocol.host_requests import Ask, CallRef
+from ._absence import Absence, Patience, Succession
 from ._core import HostCore
-from ._failures import connection_lost, left_behind, nobody_answers, unexpected
+from ._failures import left_behind, nobody_answers, unexpected
 from ._happenings import (
     AttachRefused,
     CallToCancel,
@@ -23,13 +23,13 @@ from ._happenings import (
     Settled,
 )
 from ._held import Outcome
+from ._places import Succeeded
 from ._running import NoticeDesk, OnNotify, ToolBench
 from ._tools import OfferedTool
+from ._waiters import Waiters
 from ._wire import Wire
 
 ATTACH_SECONDS_MAX: Final = 4.5
-# A supervisor that is being replaced is back long before this.
-DOWN_SECONDS_MAX: Final = 30.0
 _REPEAT_SECONDS: Final = 2.0
 _REPEAT_SECONDS_MAX: Final = 16.0
 _RESULT_AGAIN_SECONDS: Final = 1.0
@@ -45,6 +45,7 @@ class Connection:
         core: what this shell drives; nobody else does.
         tools: what cells may call.
         on_notify: called with one notification after the other.
+        place: where successors of the supervisor come from; None: others see to that.
     """
 
     def __init__(
@@ -53,18 +54,22 @@ class Connection:
         core: HostCore,
         tools: dict[str, OfferedTool],
         on_notify: OnNotify | None,
+        place: Succeeded | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.core = core
         self._loop = asyncio.get_running_loop()
         self._bench = ToolBench(tools, self._call_ended)
         self._notices = NoticeDesk(on_notify, self._notice_handled)
-        self._futures: dict[int, asyncio.Future[Answer]] = {}
+        self._waiters = Waiters()
         self._opened: asyncio.Future[Attached] = self._loop.create_future()
         self._repeating: asyncio.TimerHandle | None = None
         self._repeat_seconds = _REPEAT_SECONDS
-        self._absence = _Absence(self._loop, self._give_up)
-        self._wire = Wire(endpoint, self._on_frames, self._on_up, self._on_down)
+        self._absence: Absence = Patience(self) if place is None else Succession(self, place)
+        self._wire = self._wired()
+
+    def _wired(self) -> Wire:
+        return Wire(self.endpoint, self._on_frames, self._on_up, self._absence.begun)
 
     async def open(self) -> Attached:
         """Attach.
@@ -82,26 +87,22 @@ class Connection:
 
     async def close(self) -> None:
         """Cancel the tools that run, and close the socket. Nothing is said to the supervisor."""
+        self._absence.close()
         try:
             await self._bench.close()
         finally:
             if self._repeating is not None:
                 self._repeating.cancel()
-            self._absence.ended()
             self._notices.close()
-            for future in self._futures.values():
-                if not future.done():
-                    future.set_exception(left_behind())
-                    future.exception()  # whoever waits raises it; nobody waiting is no mistake
+            self._waiters.close(left_behind())
             self._opened.cancel()
             self._wire.close()
 
     def fail(self, error: TidemarkError) -> None:
         """The supervisor is gone for good: everything that waits or is asked later gets this."""
+        self._absence.close()
         self.core.end(error)
-        if not self._opened.done():
-            self._opened.set_exception(error)
-        self._turn()
+        self.give_up(error)
 
     # -- requests ---------------------------------------------------------------------------------
 
@@ -123,20 +124,14 @@ class Connection:
     def begin(self, ask: Ask) -> int:
         """Send a request; `outcome` of its number waits for the answer."""
         number = self.core.ask(ask)
-        self._futures[number] = self._loop.create_future()
+        self._waiters.add(number)
         self._absence.somebody_waits()
         self._turn()
         return number
 
     async def outcome(self, number: int, timeout: float | None) -> Answer:
         """The answer to a request that was begun; after a timeout it can be waited for again."""
-        future = self._futures[number]
-        if not future.done():
-            done, _ = await asyncio.wait({future}, timeout=timeout)
-            if not done:
-                raise TimeoutError
-        del self._futures[number]
-        return future.result()
+        return await self._waiters.outcome(number, timeout)
 
     def again(self, number: int) -> None:
         """Send a request that was begun again, under its own number."""
@@ -150,7 +145,7 @@ class Connection:
 
     def abandon(self, number: int) -> None:
         """Give up waiting for good."""
-        self._futures.pop(number).cancel()
+        self._waiters.drop(number)
         self.core.cancel(number)
         self._turn()
 
@@ -169,13 +164,24 @@ class Connection:
             self.core.attach()
             self._turn()
 
-    def _on_down(self) -> None:
-        self._absence.begun()
-        if self._futures:
-            self._absence.somebody_waits()
+    # -- while the supervisor is gone --------------------------------------------------------------
 
-    def _give_up(self) -> None:
-        self.core.fail_unanswered(connection_lost(self.endpoint, DOWN_SECONDS_MAX))
+    @property
+    def is_down(self) -> bool:
+        """Whether the supervisor was lost and nobody has come in its place yet."""
+        return self._absence.is_down
+
+    def move(self, endpoint: str) -> None:
+        """Go on with the supervisor at this endpoint: attach there, and ask everything again."""
+        self._wire.close()
+        self.endpoint = endpoint
+        self._wire = self._wired()
+
+    def give_up(self, error: TidemarkError) -> None:
+        """Give what waits this error; what is asked later may be answered again."""
+        if not self._opened.done():
+            self._opened.set_exception(error)
+        self.core.fail_unanswered(error)
         self._turn()
 
     def _turn(self) -> None:
@@ -192,7 +198,7 @@ class Connection:
 
     def _do(self, happening: Happening) -> None:
         if isinstance(happening, Settled):
-            self._settle(happening)
+            self._waiters.settle(happening)
         elif isinstance(happening, CallToRun):
             self._bench.start(happening.offered)
         elif isinstance(happening, CallToCancel):
@@ -201,22 +207,14 @@ class Connection:
             self._loop.call_later(_RESULT_AGAIN_SECONDS, self._result_again, happening.call)
         elif isinstance(happening, NoticeCame):
             self._notices.put(happening.notice)
-        elif self._opened.done():
-            return  # attached again, or refused later: what was asked is told by its own error
         elif isinstance(happening, Opened):
-            self._opened.set_result(happening.attached)
+            self._absence.attached()
+            if not self._opened.done():
+                self._opened.set_result(happening.attached)
         elif isinstance(happening, AttachRefused):
-            self._opened.set_exception(happening.error)
-
-    def _settle(self, settled: Settled) -> None:
-        future = self._futures.get(settled.number)
-        if future is None or future.done():
-            return
-        if settled.error is None:
-            future.set_result(settled.answer)  # type: ignore[arg-type]
-        else:
-            future.set_exception(settled.error)
-            future.exception()  # whoever waits raises it; nobody waiting is no mistake
+            self._absence.close()  # another supervisor would not take this host either
+            if not self._opened.done():  # else what was asked is told by its own error
+                self._opened.set_exception(happening.error)
 
     def _repeat(self) -> None:
         self._repeating = None
@@ -226,6 +224,7 @@ class Connection:
 
     def _call_ended(self, call: CallRef, attempt: int, outcome: Outcome) -> None:
         self.core.finish(call, attempt, outcome)
+        self._absence.somebody_waits()
         self._turn()
 
     def _result_again(self, call: CallRef) -> None:
@@ -235,34 +234,6 @@ class Connection:
     def _notice_handled(self, cell: str, number: int) -> None:
         self.core.notice_received(cell, number)
         self._turn()
-
-
-class _Absence:
-    """How long the connection has been down while somebody waits for an answer."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, give_up: Callable[[], None]) -> None:
-        self._loop, self._give_up = loop, give_up
-        self._down = False
-        self._timer: asyncio.TimerHandle | None = None
-
-    def begun(self) -> None:
-        self._down = True
-
-    def ended(self) -> bool:
-        """Whether the connection was down until now."""
-        was_down, self._down = self._down, False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        return was_down
-
-    def somebody_waits(self) -> None:
-        if self._down and self._timer is None:
-            self._timer = self._loop.call_later(DOWN_SECONDS_MAX, self._expired)
-
-    def _expired(self) -> None:
-        self._timer = None
-        self._give_up()
 
 
 def expect(kind: type[A], answer: Answer) -> A:

@@ -223,16 +223,17 @@ class HostCore:
         self.journal = max(self.journal, message.journal)
         error = error_of(message)
         if message.number == self._attachment.attaching:
-            self._on_attach_refused(error)
+            self._on_attach_refused(error, message.journal)
         elif message.number == 0:
             # Which message it refuses is not known, so nobody may be left waiting for it.
             self.fail_unanswered(error)
         elif message.number in self._book:
             self._settle(message.number, None, error)
 
-    def _on_attach_refused(self, error: TidemarkError) -> None:
+    def _on_attach_refused(self, error: TidemarkError, journal: int) -> None:
         drains = isinstance(error, ShuttingDownError) and self.attached is not None
-        if drains or not error.outcome_known:  # then it may have been written all the same
+        has_all = journal >= self.journal  # else it has gone back, and stays so
+        if drains or (has_all and not error.outcome_known):  # it may have been written all the same
             self.passing_refusal = error
             return  # a successor comes, or the disk gets room: `repeat_oldest` asks again
         self._attachment.attaching = None

@@ -57,6 +57,23 @@ def connection_lost(endpoint: str, seconds: float) -> SupervisorUnavailableError
     )
 
 
+def none_stayed(starts: int, last_words: str) -> SupervisorUnavailableError:
+    """Supervisors are started and end at once, or cannot be started."""
+    said = f": {last_words}" if last_words else ""
+    return SupervisorUnavailableError(
+        f"{starts} supervisors were started one after the other and none stayed{said}; see to "
+        "that; the request may still take effect: repeat it, which starts one again"
+    )
+
+
+def no_successor(error: Exception) -> SupervisorUnavailableError:
+    """The machine does not give what a supervisor needs."""
+    return SupervisorUnavailableError(
+        f"no successor of the supervisor could be started ({error}); see to that; the request may "
+        "still take effect: repeat it, which tries again"
+    )
+
+
 def left_behind() -> SupervisorUnavailableError:
     """The session was left while this request waited."""
     return SupervisorUnavailableError(

@@ -6,19 +6,15 @@ if it is a private one, a pipe whose closing tells it that its host has ended.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import fcntl
 import json
 import os
 import select
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,23 +22,17 @@ from ..protocol.errors import SupervisorUnavailableError, TidemarkError, from_wi
 
 FIND_SECONDS_MAX: Final = 10.0
 _START_SECONDS_MAX: Final = 20.0
-_END_SECONDS_MAX: Final = 5.0
+_KILLED_SECONDS_MAX: Final = 5.0
 _LOOK_AGAIN_SECONDS: Final = 0.02
 _LOG_TAIL_BYTES: Final = 2_000
 _HELD: Final = "held"
 
 
 class Found:
-    """A supervisor that was there already; it is not ours to end."""
+    """A supervisor that was there already."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
-
-    def on_end(self, callback: Callable[[str], None]) -> None:
-        """Nothing is known of its end but what the connection tells."""
-
-    def end(self) -> None:
-        """Leave it as it is."""
 
 
 class Started:
@@ -59,54 +49,22 @@ class Started:
         self.process = process
         self.directory = directory
         self._ended = threading.Event()
-        self._callbacks: list[Callable[[str], None]] = []
         threading.Thread(target=self._reap, name="tidemark-reaper", daemon=True).start()
 
-    def on_end(self, callback: Callable[[str], None]) -> None:
-        """Call this, from another thread, with a sentence when the supervisor has ended."""
-        self._callbacks.append(callback)
-        if self._ended.is_set():
-            callback(self._obituary())
+    def has_ended(self, within_seconds: float | None = 0.0) -> bool:
+        """Whether its process has ended, now or in so many seconds; None: waits until it has."""
+        return self._ended.wait(within_seconds)
 
-    def end(self) -> None:
-        """Leave it running: it ends by itself when it has been idle."""
+    def obituary(self) -> str:
+        """How it has ended, for a person."""
+        status = self.process.returncode
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        tail = log_tail(self.directory)
+        return f"the supervisor (process {self.process.pid}) {how}" + (f": {tail}" if tail else "")
 
     def _reap(self) -> None:
         self.process.wait()
         self._ended.set()
-        for callback in list(self._callbacks):
-            callback(self._obituary())
-
-    def _obituary(self) -> str:
-        status = self.process.returncode
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        tail = _log_tail(self.directory)
-        return f"the supervisor (process {self.process.pid}) {how}" + (f": {tail}" if tail else "")
-
-
-class StartedPrivate(Started):
-    """A supervisor that ends with this host: closing the pipe is the sign."""
-
-    def __init__(self, process: subprocess.Popen[bytes], directory: Path, lifeline: int) -> None:
-        self._lifeline: int | None = lifeline
-        super().__init__(process, directory)
-        atexit.register(self.end)
-
-    def cut(self) -> None:
-        """Tell it to end, without waiting."""
-        if self._lifeline is not None:
-            os.close(self._lifeline)
-            self._lifeline = None
-
-    def end(self) -> None:
-        """End it and remove its directory; waits 5 s, then kills it."""
-        atexit.unregister(self.end)
-        self._callbacks.clear()
-        self.cut()
-        if not self._ended.wait(_END_SECONDS_MAX):
-            self.process.kill()
-            self._ended.wait(_END_SECONDS_MAX)
-        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def use_endpoint(endpoint: object) -> Found:
@@ -124,28 +82,27 @@ def use_endpoint(endpoint: object) -> Found:
     return Found(endpoint)
 
 
-def start_private(durability: str | None) -> StartedPrivate:
-    """A supervisor of this host's own, with a temporary directory.
+def start_private(directory: Path, durability: str, lifeline: int) -> Started:
+    """A supervisor of this host's own, on a directory that may have a journal already.
+
+    Args:
+        lifeline: a pipe's reading end, which stays the caller's; when its writing end is closed
+            the supervisor ends and removes the directory.
 
     Raises:
-        SupervisorUnavailableError: it did not start.
+        TidemarkError: it did not start.
     """
-    directory = Path(tempfile.mkdtemp(prefix="tidemark-"))
-    reading, lifeline = os.pipe()
     own = ["--private", "--host-pid", str(os.getpid())]
     try:
-        process, ready = _spawn(directory, durability or "crash", own, reading)
+        process, ready = _spawn(directory, durability, own, lifeline)
     except OSError as error:
-        os.close(lifeline)
-        shutil.rmtree(directory, ignore_errors=True)
         raise _not_started(error) from error
-    finally:
-        os.close(reading)
-    started = StartedPrivate(process, directory, lifeline)
+    started = Started(process, directory)
     try:
         _await_ready(started, ready)
     except BaseException:
-        started.end()
+        process.kill()
+        started.has_ended(_KILLED_SECONDS_MAX)  # until then it could still make files
         raise
     return started
 
@@ -161,7 +118,7 @@ def find_or_start(state: str | os.PathLike[str], durability: str | None) -> Foun
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SupervisorUnavailableError(
-            f"the state directory {directory} cannot be made: {error}"
+            f"the state directory {directory} cannot be made ({error}); name one that you may write"
         ) from error
     deadline = time.monotonic() + FIND_SECONDS_MAX
     while True:
@@ -193,6 +150,20 @@ def find(state: str | os.PathLike[str]) -> Found | Started:
             f"`tidemark serve --state {directory}`"
         )
     return find_or_start(directory, None)
+
+
+def look_in(directory: Path) -> Found | None:
+    """The supervisor that is at home in this directory now."""
+    return _described(directory) if _is_held(directory) else None
+
+
+def was_killed(directory: Path) -> bool:
+    """Whether the last supervisor of this directory has ended without leaving it in order."""
+    try:
+        description: Any = json.loads((directory / "supervisor.json").read_text())
+        return "pid" in description and not _is_held(directory)
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _is_held(directory: Path) -> bool:
@@ -279,7 +250,7 @@ def _await_ready(started: Started, ready: int) -> None:
             return
         error = _refusal(str(said["error"]), str(said.get("message", "")))
     except (ValueError, KeyError, TypeError):
-        tail = _log_tail(started.directory)
+        tail = log_tail(started.directory)
         raise SupervisorUnavailableError(
             f"the supervisor did not start{': ' + tail if tail else ''}"
             f" (its log is {started.directory / 'supervisor.log'})"
@@ -309,10 +280,13 @@ def _first_line(pipe: int, deadline: float) -> bytes:
 
 
 def _not_started(error: OSError) -> SupervisorUnavailableError:
-    return SupervisorUnavailableError(f"no supervisor could be started: {error}")
+    return SupervisorUnavailableError(
+        f"no supervisor could be started ({error}); see to that, and ask again"
+    )
 
 
-def _log_tail(directory: Path) -> str:
+def log_tail(directory: Path) -> str:
+    """The last line of a supervisor's log; empty if there is none."""
     try:
         with open(directory / "supervisor.log", "rb") as log:
             log.seek(0, os.SEEK_END)

@@ -6,9 +6,6 @@ import asyncio
 import logging
 import os
 import socket
-import threading
-from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -18,16 +15,8 @@ from ..protocol.errors import (
     SupervisorUnavailableError,
     TidemarkError,
 )
-from ._launch import (
-    Found,
-    Started,
-    StartedPrivate,
-    find,
-    find_or_start,
-    process_started_ns,
-    start_private,
-    use_endpoint,
-)
+from ._launch import Found, Started, process_started_ns
+from ._places import EndpointPlace, PrivatePlace, StatePlace
 from ._running import OnNotify, in_joined_thread, in_thread
 
 if TYPE_CHECKING:
@@ -39,60 +28,31 @@ _LOG: Final = logging.getLogger("tidemark")
 _LEAVE_SECONDS_MAX: Final = 10.0
 # A supervisor may end between being found and being asked; then another one is found or started.
 _ROUNDS: Final = 3
+_DRAINED_SECONDS: Final = 0.6  # a supervisor that is ending has ended by then
 _TOKEN_BYTES: Final = 16
-
-Launch = Callable[[], Found | Started]
-
-
-def launch_of(
-    state: str | os.PathLike[str] | None, endpoint: str | None, durability: str | None
-) -> Launch:
-    """How a session with these arguments finds its supervisor.
-
-    Raises:
-        TypeError, ValueError: arguments that do not go together.
-    """
-    if durability not in (None, "power", "crash"):
-        raise ValueError(f"durability must be 'power' or 'crash', not {durability!r:.40}")
-    if state is not None and endpoint is not None:
-        raise ValueError("give state or endpoint, not both: an endpoint has its own state")
-    if endpoint is not None:
-        return partial(Found, use_endpoint(endpoint).endpoint)
-    if state is not None:
-        return partial(find_or_start, os.fspath(state), durability)
-    return partial(start_private, durability)
-
-
-def launch_for_client(state_or_endpoint: str | os.PathLike[str]) -> Launch:
-    """How a client without a session finds the supervisor that it names."""
-    place = os.fspath(state_or_endpoint)
-    if "://" in place:
-        return partial(Found, use_endpoint(place).endpoint)
-    return partial(find, place)
 
 
 class Opening:
     """One life on a supervisor: opened at the first use, left once.
 
     Args:
-        launch: finds or starts the supervisor; blocking.
+        place: where the supervisor is.
         session: what to open there; None to open no session.
         tools: by name.
     """
 
     def __init__(
         self,
-        launch: Launch,
+        place: EndpointPlace | StatePlace | PrivatePlace,
         session: SessionAsk | None,
         tools: dict[str, OfferedTool],
         on_notify: OnNotify | None,
     ) -> None:
-        self._launch = launch
+        self._place = place
         self._session = session
         self._tools = tools
         self._on_notify = on_notify
         self._lock = asyncio.Lock()
-        self._supervisor: Found | Started | None = None
         self._connection: Connection | None = None
         self._left = False
 
@@ -124,32 +84,34 @@ class Opening:
         return self._connection
 
     async def _open(self) -> Connection:
+        try:
+            return await self._opened_soon()
+        except BaseException:
+            place = self._place
+            if isinstance(place, PrivatePlace):
+                self._place = PrivatePlace(place.durability)  # opening may be tried again
+                await in_joined_thread(place.end)
+            raise
+
+    async def _opened_soon(self) -> Connection:
         for left in reversed(range(_ROUNDS)):
             supervisor = await self._launched()
             try:
                 return await self._attached(supervisor)
-            except BaseException as error:
-                if isinstance(supervisor, StartedPrivate):
-                    await in_joined_thread(supervisor.end)
-                gone = isinstance(error, (ShuttingDownError, SupervisorUnavailableError))
-                if not (gone and left) or isinstance(supervisor, StartedPrivate):
-                    raise
-                if getattr(self._launch, "func", None) is Found:
-                    raise  # an endpoint names one supervisor: there is no other to be found
+            except (ShuttingDownError, SupervisorUnavailableError) as error:
+                if not left or not isinstance(self._place, StatePlace):
+                    raise  # there is no other to be found
+                if isinstance(error, ShuttingDownError):
+                    await asyncio.sleep(_DRAINED_SECONDS)
         raise AssertionError("the last round raises or returns")
 
     async def _launched(self) -> Found | Started:
-        launching = _Launching(self._launch)
-        try:
-            # What the connection needs is imported while the supervisor starts.
-            launched, _ = await asyncio.gather(
-                in_joined_thread(launching.run),
-                in_thread(import_module, "._connection", __package__),
-            )
-            return launched
-        except BaseException:
-            launching.abandon()
-            raise
+        # What the connection needs is imported while the supervisor starts.
+        launched, _ = await asyncio.gather(
+            in_joined_thread(self._place.launch),
+            in_thread(import_module, "._connection", __package__),
+        )
+        return launched
 
     async def _attached(self, supervisor: Found | Started) -> Connection:
         from ._attachment import Identity
@@ -161,16 +123,13 @@ class Opening:
             os.urandom(_TOKEN_BYTES), pid, socket.gethostname(), process_started_ns(pid)
         )
         core = HostCore(identity, self._session)
-        connection = Connection(supervisor.endpoint, core, self._tools, self._on_notify)
-        if isinstance(supervisor, StartedPrivate):
-            loop = asyncio.get_running_loop()
-            supervisor.on_end(lambda why: _tell_end(loop, connection, why))
+        place = None if isinstance(self._place, EndpointPlace) else self._place
+        connection = Connection(supervisor.endpoint, core, self._tools, self._on_notify, place)
         try:
             await connection.open()
         except BaseException:
             await connection.close()
             raise
-        self._supervisor = supervisor
         return connection
 
     async def leave(self, ask: CloseSession | Detach) -> None:
@@ -184,44 +143,16 @@ class Opening:
         if connection is None:
             return
         try:
-            await _say_goodbye(connection, ask)
+            if not (isinstance(self._place, PrivatePlace) and connection.is_down):
+                await _say_goodbye(connection, ask)
         finally:
-            supervisor = self._supervisor
-            if isinstance(supervisor, StartedPrivate):
-                supervisor.cut()  # at once, also when this is being cancelled
+            if isinstance(self._place, PrivatePlace):
+                self._place.cut()  # at once, also when this is being cancelled
             try:
                 await connection.close()
             finally:
-                if isinstance(supervisor, StartedPrivate):
-                    await in_joined_thread(supervisor.end)
-
-
-class _Launching:
-    """A launch that may be given up while its thread is at work: then its supervisor is ended."""
-
-    def __init__(self, launch: Launch) -> None:
-        self._launch = launch
-        self._lock = threading.Lock()
-        self._abandoned = False
-        self._launched: Found | Started | None = None
-
-    def run(self) -> Found | Started:
-        """For the thread; blocks until the supervisor is there."""
-        launched = self._launch()
-        with self._lock:
-            self._launched = launched
-            abandoned = self._abandoned
-        if abandoned:
-            launched.end()
-        return launched
-
-    def abandon(self) -> None:
-        """Nobody will use what comes of it. Does not block."""
-        with self._lock:
-            self._abandoned = True
-            launched = self._launched
-        if launched is not None:
-            threading.Thread(target=launched.end, name="tidemark-abandoned").start()
+                if isinstance(self._place, PrivatePlace):
+                    await in_joined_thread(self._place.end)
 
 
 async def _say_goodbye(connection: Connection, ask: CloseSession | Detach) -> None:
@@ -242,14 +173,6 @@ async def _say_goodbye(connection: Connection, ask: CloseSession | Detach) -> No
         ) from None
     except SessionTakenError:
         return
-
-
-def _tell_end(loop: asyncio.AbstractEventLoop, connection: Connection, why: str) -> None:
-    error = SupervisorUnavailableError(f"{why}; its cells are gone with it: open a new session")
-    try:
-        loop.call_soon_threadsafe(connection.fail, error)
-    except RuntimeError:
-        return  # the loop has been closed: nobody waits any more
 
 
 def log_failed_goodbye(error: TidemarkError) -> None:

@@ -62,7 +62,7 @@ class Wire:
         for fd in self._fds:
             self._loop.add_reader(fd, self._look)
         self._socket.connect(endpoint)
-        self._look()
+        self._look_soon()  # not now: whoever makes this does not have it yet
 
     def send(self, frames: list[bytes]) -> None:
         """Send a message; without a connection it waits for one."""

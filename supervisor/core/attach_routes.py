@@ -32,7 +32,8 @@ def on_attach(
         The name of this request, by which it is answered.
     """
     known = _known(fleet, ask)
-    if known is not None:
+    # A journal that has gone back may still know the host, and nothing of what it was told since.
+    if known is not None and ask.journal <= journal:
         return _reattach(fleet, connection, number, ask, known, now_ns)
     # Until there is an attachment the answer goes to the connection, by a number of its own.
     ref = RequestRef(-fleet.next_number("unattached"), number)

@@ -12,6 +12,7 @@ import pytest
 
 from fakes.process_watch import alive, marked, open_sockets, until_none, zygote_of
 from fakes.running_supervisor import HostProcess
+from fakes.supervisors import killed, successor
 from fakes.waiting import until
 
 LEFT_SECONDS_MAX = 2.0
@@ -80,13 +81,13 @@ elif ENDING == "asyncio":
     asyncio.run(run())
 elif ENDING == "supervisor killed":
     with session:
-        cells = main(session)
+        main(session)
         say("ready")
-        try:
-            cells[0].observe(1000)
-        except tidemark.SupervisorUnavailableError as error:
-            say(str(error))
         hear()
+        session.stored.set("k", "from the successor")
+        say(session.stored.get("k"))
+        if hear() == "left open":
+            os._exit(0)
     say("left")
 """
 
@@ -129,29 +130,34 @@ def test_a_host_killed_while_it_starts_leaves_nothing(place: Path, sign: str) ->
         host.close()
 
 
-def test_a_killed_supervisor_takes_everything_with_it_and_its_host_is_told(place: Path) -> None:
+@pytest.mark.parametrize("ending", ["left", "left open", "killed"])
+def test_a_killed_supervisor_takes_its_workers_with_it_and_leaves_nothing_to_its_successor(
+    place: Path, ending: str
+) -> None:
     host = start(place, "supervisor killed", "python", "gil", "child")
     try:
         assert host.hear() == "ready"
-        lines = marked(str(place)).items()
-        (supervisor,) = [pid for pid, line in lines if "tidemark.supervisor" in line]
-        os.kill(supervisor, signal.SIGKILL)
-        until_none(str(place), seconds=LEFT_SECONDS_MAX)
-        told = host.hear(seconds=2)
-        assert str(supervisor) in told
-        assert "signal 9" in told
-        assert alive(host.process.pid)
-        host.say()
-        assert host.hear() == "left"
-        assert host.process.wait(5) == 0
-        nothing_left(place, 0.5)
+        before = marked(str(place))
+        former = [killed(place)]
+        until(lambda: not any(map(alive, before)), seconds=LEFT_SECONDS_MAX)
+        former.append(successor(place, *former))
+        os.kill(former[-1], signal.SIGKILL)
+        successor(place, *former)
+        if ending != "killed":
+            host.say()
+            assert host.hear() == "from the successor"
+            host.say(ending)
+            assert host.process.wait(10) == 0
+        else:
+            host.kill()
+        nothing_left(place)
     finally:
         host.close()
 
 
-@pytest.mark.parametrize("killed", [("host",), ("supervisor",), ("host", "supervisor")])
+@pytest.mark.parametrize("victims", [("host",), ("supervisor",), ("host", "supervisor")])
 def test_sockets_that_had_to_be_elsewhere_are_not_left(
-    place: Path, killed: tuple[str, ...]
+    place: Path, victims: tuple[str, ...]
 ) -> None:
     deep = place / ("long" * 24)
     deep.mkdir()
@@ -163,11 +169,15 @@ def test_sockets_that_had_to_be_elsewhere_are_not_left(
         run = Path(facts["run"])
         assert run.exists()
         assert not run.is_relative_to(place)
-        for who in killed:
+        for who in victims:
             os.kill(facts["pid"] if who == "supervisor" else host.process.pid, signal.SIGKILL)
         until(lambda: not run.exists(), seconds=LEFT_SECONDS_MAX)
-        if "host" not in killed:
+        if "host" not in victims:
+            successor(deep, facts["pid"])
+            elsewhere = until(lambda: told.exists() and json.loads(told.read_text())["run"])
+            assert Path(elsewhere).exists()
             host.say()  # it ends by itself
+            until(lambda: not Path(elsewhere).exists(), seconds=LEFT_SECONDS_MAX)
         nothing_left(deep)
     finally:
         host.close()

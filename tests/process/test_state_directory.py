@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import threading
 from pathlib import Path
@@ -14,8 +13,9 @@ from tidemark import Resumed
 
 from fakes.cells import completed, in_state, pending, pid_of, run_through, shown
 from fakes.doors import Doors
-from fakes.process_watch import alive, marked, until_none
+from fakes.process_watch import alive, until_none
 from fakes.running_supervisor import HostProcess, RunningSupervisor
+from fakes.supervisors import end_all, supervisors
 from fakes.waiting import until
 
 SOURCE = """
@@ -24,24 +24,6 @@ answer = await tools.knock(door="a")
 text("after")
 exit(answer)
 """
-
-
-def supervisors(state: Path) -> list[int]:
-    """Every supervisor process of this directory."""
-    return [pid for pid, line in marked(str(state)).items() if "tidemark.supervisor" in line]
-
-
-def end_all(state: Path) -> None:
-    """End what a test has left on this directory, as its owner would."""
-    for pid in supervisors(state):
-        os.kill(pid, signal.SIGTERM)
-    until(lambda: not supervisors(state), seconds=10)
-    for pid in marked(str(state)):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    until_none(str(state), seconds=5)
 
 
 def test_two_hosts_that_start_one_at_once_end_up_on_the_same(place: Path) -> None:

@@ -325,6 +325,15 @@ def test_a_passing_refusal_of_a_later_attach_is_asked_again(code: str) -> None:
     assert asks(core) == [(number, AskInfo)]
 
 
+def test_a_journal_that_has_gone_back_is_not_asked_again() -> None:
+    core = attached()
+    core.receive(answer(0, Done(), 40))
+    core.attach()
+    core.receive(Refused(core.drain().sends[-1].number, 39, "journal", "39 < 40", b""))
+    assert isinstance(core.drain().happened[0], AttachRefused)
+    assert str(core.lost) == "39 < 40"
+
+
 def test_under_a_new_attachment_what_would_act_twice_is_not_repeated() -> None:
     core = attached()
     resume, info = core.ask(Resume("c1", 1, None)), core.ask(AskInfo())

@@ -163,6 +163,16 @@ def test_a_journal_that_has_gone_back(stage: Stage) -> None:
     assert f"ends at record {stage.store.last_number}" in answer.message
 
 
+def test_a_journal_that_has_gone_back_refuses_hosts_that_it_still_knows(stage: Stage) -> None:
+    host = stage.host()
+    stage.crash()
+    stage.restart()
+    answer = host.attach(journal=stage.store.last_number + 1)
+    assert answer.code == "journal"
+    assert f"and the host was told of {stage.store.last_number + 1}" in answer.message
+    assert isinstance(host.attach(journal=stage.store.last_number), a.Attached)
+
+
 def test_bytes_that_are_no_request(stage: Stage) -> None:
     host = stage.host()
     stage.wires.arrived.append(HostGarbled(host.connection, "the header is wrong"))
