@@ -28,7 +28,7 @@ from .shelf import Shelf
 from .stream_steps import Packers
 
 FORKS_MAX = 8  # more at once only makes each of them slower
-REPLAYS_MAX = 4  # cells that are run again at once: the others have the machine too
+REPLAYS_MAX = 3  # cells that are run again at once: the others have the machine too
 DEAF_NS = 50_000_000  # before a worker that could not be sent something is asked
 _EVENTS = (r.FrontierReached, r.YieldMade, r.CellCompleted, r.CellTerminated)
 
@@ -192,8 +192,7 @@ class Fleet:
             self.finished.setdefault(state.cell.id)
             self.leave_past(state.cell.id)
         elif state.waits.dormant and state.wants_worker:
-            new = state.cell.phase is Phase.STARTING  # it has said nothing that could be compared
-            (self.fork_queue if new else self.wake_queue)[state.cell.id] = None
+            self.wake_queue[state.cell.id] = None
         self.alarms.set(state.cell.id, deadline_of(state))
 
     def leave_past(self, cell: str) -> None:

@@ -23,6 +23,7 @@ def start(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> CellStat
     if past is None:
         if cell.replays:
             raise AssertionError("the past of a cell is learned before its worker is heard")
+        fleet.leave_past(cell.id)
         fleet.speak(GiveStart(state.token, cell.id, cell.tools_of, began_ns))
         if cell.python == hello.python or cell.incarnation is None:
             return state
