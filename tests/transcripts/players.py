@@ -129,7 +129,7 @@ class Host:
             name=name,
             tools=tools,
             isolation=wishes.get("isolation"),
-            replay=None,
+            replay=wishes.get("replay"),
             durability=wishes.get("durability"),
             limits=wishes.get("limits", Limits()),
             take_over=wishes.get("take_over", False),

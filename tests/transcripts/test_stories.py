@@ -93,14 +93,21 @@ def _number(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-def _opens(story: Story, host: str, session: str, tools: str | None, over: str | None) -> None:
+def _opens(
+    story: Story,
+    host: str,
+    session: str,
+    tools: str | None,
+    replay: str | None,
+    over: str | None,
+) -> None:
     named = [saying.tool(*_tool(each)) for each in (tools or "").split(", ") if each]
     made = Host(
         story.stage,
         len(story.stage.hosts) + 1,
         session,
         tuple(named),
-        {"take_over": over is not None},
+        {"take_over": over is not None, "replay": replay is None},
     )
     _enters(story, host, made)
 
@@ -279,7 +286,7 @@ CELL = r"(?P<cell>c\d)"
 COMMANDS: list[tuple[str, Callable[..., None]]] = [
     (
         rf"host {HOST} opens (?P<session>\w+)(?: with (?P<tools>[\w:, ]+?))?"
-        r"(?P<over>, taking it over)?",
+        r"(?P<replay>, without replay)?(?P<over>, taking it over)?",
         _opens,
     ),
     (rf"host {HOST} visits", _visits),
