@@ -7,8 +7,6 @@ at, and undone, so one cell per state serves the whole walk.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,34 +14,18 @@ from tidemark.protocol import host_answers as a
 from tidemark.protocol import host_requests as h
 from tidemark.protocol import worker_messages as w
 from tidemark.protocol.ids import RequestRef
-from tidemark.protocol.packed import CellKind, EventKind, InputKind, Reason
+from tidemark.protocol.packed import EventKind, InputKind, Reason
 from tidemark.supervisor.core import effects as f
 from tidemark.supervisor.core import events as e
 from tidemark.supervisor.core import records as r
-from tidemark.supervisor.core import turn
 from tidemark.supervisor.core.facts import Cell, Phase
-from tidemark.supervisor.core.fleet import Fleet
-from tidemark.supervisor.core.law import LEGAL, CellState, Told
+from tidemark.supervisor.core.law import LEGAL, Told
+from tidemark.supervisor.core.past import deliverable, past_of
 
+from fakes import law_scenes
+from fakes.law_scenes import STATES, Has, Scene, take
 from transcripts import saying
-from transcripts.players import Host
-from transcripts.stage import Stage
 
-PAUSABLE, CONTINUING = CellKind.PAUSABLE, CellKind.CONTINUING
-#: Every way to be in a phase that the law tells apart; "fresh": no generation was consumed yet.
-STATES = {
-    "starting": Phase.STARTING,
-    "running fresh": Phase.RUNNING,
-    "running": Phase.RUNNING,
-    "paused": Phase.PAUSED,
-    "continuing": Phase.CONTINUING,
-    "completed": Phase.FINISHED,
-    "terminated": Phase.FINISHED,
-    "lost": Phase.FINISHED,
-    "free starting": Phase.STARTING,
-    "free running": Phase.RUNNING,
-    "free completed": Phase.FINISHED,
-}
 ITEMS = (
     Told.EMITTED,
     Told.CALLED,
@@ -60,111 +42,10 @@ ITEMS = (
 OFFSETS = (-1, 0, 1)
 
 
-@dataclass
-class Scene:
-    """A cell in one state: its host, its worker, and that worker's predecessor."""
-
-    stage: Stage
-    host: Host
-    cell: str
-    token: bytes
-    old_token: bytes
-    seq: int
-
-    @property
-    def state(self) -> CellState:
-        return self.stage.state(self.cell)
-
-
-@dataclass
-class Taken:
-    """What an event has done, before it was undone."""
-
-    before: Cell
-    after: Cell
-    effects: list[f.Effect]
-    records: list[r.Record]
-    dropped: int
-
-    def of(self, kind: type[Any]) -> list[Any]:
-        return [effect for effect in self.effects if isinstance(effect, kind)]
-
-    @property
-    def nothing(self) -> bool:
-        return self.before == self.after and not self.records
-
-
-def build(stage: Stage, host: Host, name: str) -> Scene:
-    kind = CONTINUING if name.startswith("free") else PAUSABLE
-    cell = host.creates(kind)
-    first = stage.worker(cell)
-    first.ends(1)  # before it said Hello: the cell gets another worker
-    stage.passes(600_000_000)
-    worker = stage.worker(cell)
-    assert worker.token != first.token
-    scene = Scene(stage, host, cell, worker.token, first.token, 0)
-    if name.endswith("starting"):
-        return scene
-    worker.hello()
-    worker.says(saying.called(1), saying.called(2), saying.text("a"))
-    if kind is CONTINUING:
-        worker.says(saying.waited())
-    elif name != "running fresh":
-        _to_generation_3(scene, worker, name)
-    stage.processes.kills = False  # also after the end there is still somebody who can speak
-    if name.endswith("completed"):
-        worker.says(saying.ended())
-    if name == "terminated":
-        host.sends(h.Terminate(cell, None))
-    if name == "lost":
-        worker.ends(-9)
-    scene.seq = len(worker.said)
-    stage.passes(200_000_000)
-    return scene
-
-
-def _to_generation_3(scene: Scene, worker: Any, name: str) -> None:
-    host, cell = scene.host, scene.cell
-    worker.says(saying.paused(1))
-    for generation in (1, 2):
-        host.sends(h.Resume(cell, generation, None))
-        worker.confirms()
-        host.finishes(cell, generation)
-        if generation == 1 or name in ("paused", "continuing", "terminated", "lost"):
-            worker.says(saying.paused(generation + 1, generation))
-    if name in ("continuing", "lost"):
-        host.sends(h.Resume(cell, 3, None))
-
-
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scene]]:
-    path: Path = tmp_path_factory.mktemp("law")
-    made = {}
-    for number, name in enumerate(STATES):
-        stage = Stage(path / f"{number}.db")
-        stage.run()
-        made[name] = build(stage, stage.host("tides", saying.tool("search")), name)
-    yield made
-    for scene in made.values():
-        scene.stage.store.close()
-
-
-def take(scene: Scene, event: e.FleetEvent, *, after_ns: int = 0) -> Taken:
-    fleet: Fleet = scene.stage.loop.fleet
-    before, dropped = scene.state.cell, fleet.dropped
-    fleet.mark()
-    turn.take(fleet, event, 1_000, scene.stage.clock.ns + after_ns)
-    found = Taken(
-        before,
-        scene.state.cell,
-        list(fleet.effects),
-        [entry.record for entry in fleet.entries],
-        fleet.dropped - dropped,
-    )
-    fleet.undo()
-    fleet.dropped = dropped
-    assert scene.state.cell == before, "undo() puts everything back"
-    return found
+    with law_scenes.scenes(tmp_path_factory.mktemp("law")) as made:
+        yield made
 
 
 def said(scene: Scene, *items: w.Item, epoch: int | None = None, seq: int | None = None) -> Any:
@@ -208,8 +89,8 @@ def honest(scene: Scene, told: Told, offset: int) -> bool:
     if told not in LEGAL[state.phase]:
         return False
     if told is Told.CONFIRMED:
-        if not cell.pausable:
-            return False
+        if not cell.pausable or state.waits.replay is not None:
+            return False  # that one has been sent no Continue
         current = cell.generation if cell.phase is Phase.PAUSED else cell.consumed
         if max(0, current + offset) <= cell.consumed:
             return True  # a Continue that was repeated is confirmed again
@@ -232,8 +113,20 @@ every_state = pytest.mark.parametrize("name", STATES)
 
 @every_state
 def test_the_scene_is_in_the_phase_that_it_says(scenes: dict[str, Scene], name: str) -> None:
-    assert scenes[name].state.phase is STATES[name]
-    assert scenes[name].state.token == scenes[name].token
+    scene, state = scenes[name], scenes[name].state
+    assert state.phase is STATES[name].phase
+    assert state.token == scene.token
+    if state.phase is Phase.FINISHED:
+        return
+    assert state.waits.dormant == (STATES[name].has is Has.NOBODY)
+    assert (state.waits.replay is not None) == (STATES[name].has is Has.REPEATER)
+    assert state.hears == (STATES[name].has is Has.SPEAKER)
+    assert deaf(name) or state.have == scene.seq
+
+
+def deaf(name: str) -> bool:
+    """Whether nothing that its worker says counts: before the handshake, and after the end."""
+    return STATES[name].phase is Phase.FINISHED or STATES[name].has in (Has.NOBODY, Has.STRANGER)
 
 
 def does(before: Cell, after: Cell, told: Told, offset: int) -> bool:
@@ -265,12 +158,26 @@ def test_a_worker_that_speaks_now(
     scenes: dict[str, Scene], name: str, told: Told, offset: int
 ) -> None:
     scene = scenes[name]
-    taken = take(scene, e.WorkerSpoke(scene.token, said(scene, item(scene, told, offset))))
-    if STATES[name] in (Phase.STARTING, Phase.FINISHED):
+    words = item(scene, told, offset)
+    taken = take(scene, e.WorkerSpoke(scene.token, said(scene, words)))
+    if deaf(name):
         # Before the handshake and after the end nothing counts, and nothing is punished.
         assert taken.nothing
         assert taken.dropped == 1
         assert not taken.effects
+    elif STATES[name].has is Has.REPEATER and told is not Told.CONFIRMED:
+        # Its next step is known: an output. It may only say that it waits for an input before it.
+        if told is Told.WAITED and words.taken < deliverable(taken.before):  # type: ignore[union-attr]
+            assert taken.nothing
+            assert not taken.effects
+            return
+        assert not taken.moved
+        assert [type(record) for record in taken.records][:1] == [r.ReplayDiverged]
+        assert taken.of(f.KillWorker) == [f.KillWorker(scene.token)]
+        refused = len(taken.of(f.RefuseDiverged))
+        assert refused == (scene.state.waits.resuming is not None) + (
+            scene.state.waits.observer is not None
+        )
     elif honest(scene, told, offset):
         assert not taken.of(f.KillWorker)
         assert taken.after.have == scene.seq + 1
@@ -280,7 +187,7 @@ def test_a_worker_that_speaks_now(
         final = taken.after.final
         assert final is not None
         assert final.reason is Reason.LOST
-        assert taken.after.have == scene.seq, "a refused message is not in the stream"
+        assert taken.after.have == taken.before.have, "a refused message is not in the stream"
         assert (taken.after.consumed, taken.after.frontier) == (
             taken.before.consumed,
             taken.before.frontier,
@@ -314,30 +221,36 @@ def test_after_a_gap_the_rest_is_asked_for(scenes: dict[str, Scene], name: str) 
     late = said(scene, saying.text("b"), seq=scene.seq + 2)
     taken = take(scene, e.WorkerSpoke(scene.token, late))
     assert taken.nothing
-    live = STATES[name] not in (Phase.STARTING, Phase.FINISHED)
-    assert taken.effects == ([f.GiveAdopt(scene.token, scene.seq)] if live else [])
+    assert taken.effects == ([] if deaf(name) else [f.GiveAdopt(scene.token, scene.seq)])
 
 
 @every_state
 def test_hello_and_fetch(scenes: dict[str, Scene], name: str) -> None:
     scene = scenes[name]
-    cell, phase = scene.state.cell, STATES[name]
+    cell, kind = scene.state.cell, STATES[name]
     born = cell.incarnation
     assert born is not None
-    hello = w.Hello(scene.cell, born, 0, phase is not Phase.STARTING, scene.seq, 0, 7, "3.11")
+    hello = w.Hello(scene.cell, born, 0, kind.has is not Has.STRANGER, scene.seq, 0, 7, "3.11")
     taken = take(scene, e.WorkerSpoke(scene.token, hello))
-    assert taken.nothing
-    answers = {
-        Phase.STARTING: [f.GiveStart(scene.token, scene.cell, scene.host.attachment)],
-        Phase.FINISHED: [],
-    }
-    assert taken.effects == answers.get(phase, [f.GiveAdopt(scene.token, scene.seq)])
+    began_ns = cell.created_us * 1_000
+    if kind.has is Has.STRANGER and kind.phase is Phase.STARTING:
+        assert taken.records == [r.WorkerGreeted(born, "3.11")]
+        assert taken.effects == [f.GiveStart(scene.token, scene.cell, cell.tools_of, began_ns)]
+    elif kind.has is Has.STRANGER:
+        past = past_of(each.record for each in scene.stage.store.cell_records(scene.cell))
+        last, earlier = deliverable(cell), past.earlier(cell)
+        assert taken.nothing, "it was greeted in its first life"
+        assert taken.effects == [
+            f.GiveStart(scene.token, scene.cell, cell.tools_of, began_ns, earlier, past),
+            *([f.GiveInputs(scene.token, scene.cell, 0, 1, last)] if last else []),
+        ]
+    else:
+        assert taken.nothing
+        assert taken.effects == ([] if deaf(name) else [f.GiveAdopt(scene.token, scene.seq)])
     taken = take(scene, e.WorkerSpoke(scene.token, w.Fetch(scene.stage.store.epoch, 1, "k")))
     assert taken.nothing
-    live = phase not in (Phase.STARTING, Phase.FINISHED)
-    assert taken.effects == (
-        [f.GiveStored(scene.token, 1, "tides", cell.stored_version, "k")] if live else []
-    )
+    fetched = f.GiveStored(scene.token, 1, "tides", cell.stored_version, "k")
+    assert taken.effects == ([] if deaf(name) else [fetched])
     taken = take(scene, e.WorkerSpoke(scene.old_token, hello))
     assert taken.nothing
     assert taken.effects == [f.KillWorker(scene.old_token)]
@@ -345,44 +258,58 @@ def test_hello_and_fetch(scenes: dict[str, Scene], name: str) -> None:
 
 @every_state
 def test_the_end_of_a_worker(scenes: dict[str, Scene], name: str) -> None:
-    scene, phase = scenes[name], STATES[name]
+    scene, kind = scenes[name], STATES[name]
     old = take(scene, e.WorkerEnded(scene.old_token, 1, killed=False))
     assert old.nothing
     assert old.effects == [f.ForgetWorker(scene.old_token)]
     taken = take(scene, e.WorkerEnded(scene.token, -11, killed=False))
     assert f.ForgetWorker(scene.token) in taken.effects
-    if phase in (Phase.STARTING, Phase.FINISHED):
-        assert taken.nothing
-        return
-    final = taken.after.final
-    assert final is not None
-    assert (final.kind, final.reason) == (EventKind.COMPLETED, Reason.LOST)
-    assert taken.after.frontier == taken.before.frontier
-    assert taken.after.consumed == taken.before.consumed
     lost = [refusal for refusal in taken.of(f.Refuse) if refusal.code == "worker_lost"]
-    assert len(lost) == (phase is Phase.CONTINUING)
+    final = taken.after.final
+    if deaf(name):
+        assert taken.nothing
+        assert not lost
+    elif kind.once:
+        assert final is not None
+        assert (final.kind, final.reason) == (EventKind.COMPLETED, Reason.LOST)
+        assert taken.after.frontier == taken.before.frontier
+        assert taken.after.consumed == taken.before.consumed
+        assert len(lost) == (kind.phase is Phase.CONTINUING)
+    else:
+        assert final is None
+        assert not taken.moved
+        assert not lost
+        assert len(taken.after.losses) == len(taken.before.losses) + 1
+        issued = [record for record in taken.records if isinstance(record, r.WorkerIssued)]
+        busy = kind.phase is Phase.CONTINUING or (
+            kind.phase is Phase.RUNNING and not taken.before.waiting
+        )
+        first = len(taken.before.losses) == 0  # the second time the next one waits a little
+        assert len(issued) == len(taken.of(f.ForkWorker)) == (busy and first)
 
 
 @every_state
 def test_a_worker_that_is_not_forked(scenes: dict[str, Scene], name: str) -> None:
     scene = scenes[name]
+    assert Told.NOT_FORKED in LEGAL[STATES[name].phase], "a cell can need a worker in every phase"
     for token in (scene.old_token, scene.token):
         taken = take(scene, e.WorkerNotForked(token, "no memory"))
         assert taken.nothing
-    legal = Told.NOT_FORKED in LEGAL[STATES[name]]
-    assert legal == (STATES[name] in (Phase.STARTING, Phase.FINISHED))
-    assert taken.dropped == (not legal)
+        assert {type(each) for each in taken.effects} <= {f.GiveEvent}  # an end that waited for it
+    finished = STATES[name].phase is Phase.FINISHED
+    assert taken.dropped == (STATES[name].has is Has.NOBODY and not finished)
 
 
 @every_state
 def test_bytes_that_are_no_message(scenes: dict[str, Scene], name: str) -> None:
-    scene, phase = scenes[name], STATES[name]
+    scene, kind = scenes[name], STATES[name]
     old = take(scene, e.WorkerGarbled(scene.old_token, "no header"))
     assert old.nothing
     assert old.dropped == 1
     taken = take(scene, e.WorkerGarbled(scene.token, "no header"))
-    if phase is Phase.FINISHED:
+    if kind.phase is Phase.FINISHED or kind.has is Has.NOBODY:
         assert taken.nothing
+        assert taken.dropped == 1
     else:
         assert f.KillWorker(scene.token) in taken.effects
         assert taken.after.final is not None
@@ -412,6 +339,8 @@ HOSTS = (
     Told.TERMINATE,
     Told.FINISH_CALL,
 )
+#: In the law, and not on the wire yet.
+LATER = {Told.HIBERNATE}
 
 
 @every_state
@@ -436,10 +365,14 @@ def test_a_host_that_asks(scenes: dict[str, Scene], name: str, told: Told, offse
     if told in (Told.WAIT_TO_PENDING, Told.RESUME, Told.STEP) and not pausable:
         assert [refusal.code for refusal in refusals] == ["wrong_cell_kind"]
     if told in (Told.RESUME, Told.STEP):
-        assert taken.nothing, "a generation is consumed by a confirmation and by nothing else"
+        assert not taken.moved, "a generation is consumed by a confirmation and by nothing else"
+        issued = [type(record) for record in taken.records]
+        assert issued in ([], [r.WorkerIssued])
+        mine_paused = taken.before.phase is Phase.PAUSED and pausable and offset == 0
+        assert bool(issued) == (mine_paused and STATES[name].has is Has.NOBODY)
         assert not any(isinstance(reply.answer, a.ResumedGiven) for reply in taken.of(f.Reply))
     if told is Told.TERMINATE:
-        ended = STATES[name] is Phase.FINISHED
+        ended = STATES[name].phase is Phase.FINISHED
         assert taken.nothing == ended
         assert taken.after.phase is Phase.FINISHED
 
@@ -449,14 +382,17 @@ def test_a_timer_becomes_an_input_only_where_the_law_has_it(
     scenes: dict[str, Scene], name: str
 ) -> None:
     scene = scenes[name]
-    if STATES[name] in (Phase.STARTING, Phase.FINISHED):
-        assert Told.TIMER_DUE not in LEGAL[STATES[name]]
+    phase = STATES[name].phase
+    if phase in (Phase.STARTING, Phase.FINISHED):
+        assert Told.TIMER_DUE not in LEGAL[phase]
         assert scene.state.cell.next_timer_ns is None
         return
-    assert Told.TIMER_DUE in LEGAL[STATES[name]]
+    assert Told.TIMER_DUE in LEGAL[phase]
 
 
 def test_every_row_and_every_phase_is_walked() -> None:
-    assert set(STATES.values()) == set(Phase)
+    walked_states = {(kind.phase, kind.has) for kind in STATES.values()}
+    assert {phase for phase, _ in walked_states} == set(Phase)
+    assert {has for _, has in walked_states} == set(Has)
     walked = {*ITEMS, *HOSTS, Told.HELLO, Told.FETCH, Told.WORKER_ENDED, Told.NOT_FORKED}
-    assert set(Told) - walked == {Told.TIMER_DUE}
+    assert set(Told) - walked == {Told.TIMER_DUE, *LATER}

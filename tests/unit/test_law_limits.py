@@ -22,8 +22,8 @@ FREE = CellKind.CONTINUING
 ONE, TWO = values.encode(1), values.encode(2)
 
 
-def free(stage: Stage, **fields: Any) -> tuple[Host, str, Worker]:
-    host = stage.host()
+def free(stage: Stage, *, replay: bool = True, **fields: Any) -> tuple[Host, str, Worker]:
+    host = stage.host(replay=replay)
     cell = host.creates(FREE, **fields)
     return host, cell, stage.worker(cell).hello()
 
@@ -188,7 +188,7 @@ def test_writes_become_visible_with_the_completion(stage: Stage, end: w.Item) ->
 
 @pytest.mark.parametrize("end", ["terminated", "lost", "limit", "refused"])
 def test_writes_of_a_cell_that_ended_otherwise_never_do(stage: Stage, end: str) -> None:
-    host, cell, worker = free(stage, limits=Limits(output_bytes=1))
+    host, cell, worker = free(stage, replay=False, limits=Limits(output_bytes=1))
     worker.says(saying.wrote("k", 1))
     if end == "terminated":
         host.terminates(cell)

@@ -24,6 +24,7 @@ FROM_HOSTS = (
     Told.STEP,
     Told.TERMINATE,
     Told.FINISH_CALL,
+    Told.HIBERNATE,
 )
 FROM_THE_MACHINE = (Told.WORKER_ENDED, Told.NOT_FORKED, Told.TIMER_DUE)
 FROM_THE_WORKER = tuple(t for t in Told if t not in FROM_HOSTS and t not in FROM_THE_MACHINE)
