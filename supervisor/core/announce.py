@@ -14,7 +14,7 @@ from ...protocol.host_requests import CallRef
 from ...protocol.limits import CANCEL_GRACE_MS
 from ...protocol.packed import EventKind, PackedEvent, Reason
 from . import records as r
-from .ask_steps import continue_of
+from .ask_steps import CONTINUE_REPEAT_NS, continue_of
 from .changes import replace
 from .effects import (
     Effect,
@@ -124,8 +124,17 @@ def _restored(before: CellState, record: r.CellRestored, after: CellState, now_n
     effects: list[Effect] = [GiveAcknowledge(state.token, record.seq)]
     state, delivery = deliver(state)
     effects += delivery
-    if state.waits.resuming is not None:
-        effects.append(continue_of(state, state.waits.resuming))
+    resuming = state.waits.resuming
+    if resuming is not None:
+        # The first Continue that this worker is sent, and it has more to bring by now.
+        resuming = replace(
+            resuming,
+            brought=min(resuming.upto, state.cell.inputs),
+            repeat_ns=CONTINUE_REPEAT_NS,
+            repeat_at_ns=now_ns + CONTINUE_REPEAT_NS,
+        )
+        state = state.waiting(resuming=resuming)
+        effects.append(continue_of(state, resuming))
     return state, tuple(effects)
 
 

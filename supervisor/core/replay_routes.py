@@ -34,7 +34,8 @@ def start(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> CellStat
         return diverge(fleet, state, Divergence(expected, actual, 0), now_ns)
     earlier = past.earlier(cell)
     fleet.speak(GiveStart(state.token, cell.id, cell.tools_of, began_ns, earlier, past))
-    state = state.waiting(replay=Replaying(readings=past.readings))
+    # From the first input, also when an earlier Start was lost together with what followed it.
+    state = state.waiting(replay=Replaying(readings=past.readings), delivered=0)
     if not past.steps:
         return _restored(fleet, state, 0, now_ns)
     return give_inputs(fleet, state)

@@ -28,7 +28,11 @@ def state_name(state: CellState) -> str:
     if phase is Phase.FINISHED:
         return outcome_of(cell)
     waits = state.waits
-    if waits.adopting_at_ns or cell.replays or (waits.dormant and state.wants_worker):
+    restored = cell.replays
+    if waits.dormant:
+        later = waits.retry_at_ns > 0 and phase is not Phase.STARTING
+        restored = state.wants_worker or later
+    if waits.adopting_at_ns or restored:
         return "recovering"
     if phase is Phase.RUNNING and cell.waiting and not cell.queued:
         return "idle"
