@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,7 @@ def _says(story: Story, cell: str, words: str) -> None:
 
 
 def _item(worker: Worker, word: str, calls: int) -> w.Item:
+    word, _, line = word.partition(" at line ")
     verb, _, rest = word.partition(" ")
     number, _, after = rest.partition(" after input ")
     taken = int(rest.removeprefix("after input ") or 0) if rest.startswith("after") else 0
@@ -237,7 +239,8 @@ def _item(worker: Worker, word: str, calls: int) -> w.Item:
         "ended": lambda: saying.ended(taken=taken),
         "raised": lambda: saying.raised(rest.strip('"')),
     }
-    return items[verb]()
+    item = items[verb]()
+    return replace(item, line=int(line)) if line else item  # type: ignore[type-var]
 
 
 def _starts(story: Story, cell: str) -> None:
@@ -353,4 +356,4 @@ def test_story(path: Path, tmp_path: Path, expected: Any) -> None:
 
 
 def test_there_are_stories() -> None:
-    assert len(STORIES) >= 12
+    assert len(STORIES) >= 15
