@@ -28,11 +28,9 @@ def state_name(state: CellState) -> str:
     if phase is Phase.FINISHED:
         return outcome_of(cell)
     waits = state.waits
-    restored = cell.replays
-    if waits.dormant:
-        later = waits.retry_at_ns > 0 and phase is not Phase.STARTING
-        restored = state.wants_worker or later
-    if waits.adopting_at_ns or restored:
+    later = waits.retry_at_ns > 0 and phase is not Phase.STARTING
+    woken = waits.dormant and (later or state.wants_worker)
+    if waits.adopting_at_ns or cell.replays or woken:
         return "recovering"
     if phase is Phase.RUNNING and cell.waiting and not cell.queued:
         return "idle"

@@ -23,7 +23,7 @@ from tidemark.supervisor.core.law import LEGAL, Told
 from tidemark.supervisor.core.past import deliverable, past_of
 
 from fakes import law_scenes
-from fakes.law_scenes import STATES, Has, Scene, take
+from fakes.law_scenes import STATES, Has, Kind, Scene, Taken, take
 from transcripts import saying
 
 ITEMS = (
@@ -327,6 +327,7 @@ def ask(scene: Scene, told: Told, offset: int) -> h.Ask:
         Told.STEP: h.Step(scene.cell, generation, None),
         Told.TERMINATE: h.Terminate(scene.cell, None),
         Told.FINISH_CALL: h.FinishCall(finish, InputKind.RESULT, b"\x01", "", cancelled=False),
+        Told.HIBERNATE: h.Hibernate(scene.cell),
     }
     return asks[told]
 
@@ -338,9 +339,8 @@ HOSTS = (
     Told.STEP,
     Told.TERMINATE,
     Told.FINISH_CALL,
+    Told.HIBERNATE,
 )
-#: In the law, and not on the wire yet.
-LATER = {Told.HIBERNATE}
 
 
 @every_state
@@ -371,10 +371,28 @@ def test_a_host_that_asks(scenes: dict[str, Scene], name: str, told: Told, offse
         mine_paused = taken.before.phase is Phase.PAUSED and pausable and offset == 0
         assert bool(issued) == (mine_paused and STATES[name].has is Has.NOBODY)
         assert not any(isinstance(reply.answer, a.ResumedGiven) for reply in taken.of(f.Reply))
+    if told is Told.HIBERNATE:
+        _hibernates(scene, STATES[name], taken)
     if told is Told.TERMINATE:
         ended = STATES[name].phase is Phase.FINISHED
         assert taken.nothing == ended
         assert taken.after.phase is Phase.FINISHED
+
+
+def _hibernates(scene: Scene, kind: Kind, taken: Taken) -> None:
+    """It gives up a worker that it can be without, and says why where it cannot."""
+    idle = kind.phase is Phase.PAUSED or taken.before.waiting
+    sleeps = kind.has is Has.SPEAKER and idle and not kind.once and kind.phase in _QUIET
+    assert not taken.moved
+    assert [type(record) for record in taken.records] == ([r.WorkerLost] if sleeps else [])
+    assert taken.of(f.KillWorker) == ([f.KillWorker(scene.token)] if sleeps else [])
+    assert taken.after.losses == taken.before.losses, "that is no loss of the cell's own"
+    (reply,) = taken.of(f.Reply)
+    has_none = sleeps or kind.phase is Phase.FINISHED or kind.has is Has.NOBODY
+    assert (reply.answer == a.Hibernated("")) == has_none
+
+
+_QUIET = (Phase.PAUSED, Phase.RUNNING)
 
 
 @every_state
@@ -395,4 +413,4 @@ def test_every_row_and_every_phase_is_walked() -> None:
     assert {phase for phase, _ in walked_states} == set(Phase)
     assert {has for _, has in walked_states} == set(Has)
     walked = {*ITEMS, *HOSTS, Told.HELLO, Told.FETCH, Told.WORKER_ENDED, Told.NOT_FORKED}
-    assert set(Told) - walked == {Told.TIMER_DUE, *LATER}
+    assert set(Told) - walked == {Told.TIMER_DUE}

@@ -89,6 +89,22 @@ def test_a_cell_that_had_said_nothing_begins_anew(stage: Stage, kind: CellKind) 
     assert (final.reason, [each.content for each in final.output]) == (Reason.ENDED, ["a"])
 
 
+def test_one_that_was_put_to_sleep(stage: Stage) -> None:
+    """As if its worker had been lost, but that this is nobody's fault; its end is known."""
+    host, cell, worker = paused(stage)
+    since = len(records(stage, cell))
+    assert host.ask(h.Hibernate(cell)) == a.Hibernated("")
+    assert worker.token in stage.processes.killed
+    assert kinds(stage, cell, since) == [r.WorkerLost]
+    assert stage.state(cell).cell.losses == ()
+    number = host.sends(h.Resume(cell, 1, None))
+    assert host.ask(h.Hibernate(cell)).why, "it is needed now"
+    again = next_life(stage, cell, worker)
+    again.says(*BEGINNING, saying.paused(1))
+    again.confirms()
+    assert host.answer(number) == a.ResumedGiven(1)
+
+
 # -- what wakes it --------------------------------------------------------------------------------
 
 
