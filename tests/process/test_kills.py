@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tidemark import Completed, PausableCell, Pending, Resumed
 
 from fakes.cells import SECONDS, shown
 from fakes.process_watch import alive
-from fakes.running_supervisor import RunningSupervisor
+from fakes.running_supervisor import HostProcess, RunningSupervisor
 from fakes.waiting import until
 
 # Sequential calls, parallel ones and timers.
@@ -170,6 +170,75 @@ def test_at_every_frontier(place: Path, victims: tuple[str, ...]) -> None:
         assert output + shown(event) == OUTPUT
         assert ledger.counts() == {f"a {n}": 1 for n in range(EFFECTS)}
         session.close()
+
+
+#: A host that decides what is unknown by looking at the ledger, and goes one frontier further.
+HOST = """
+endpoint, path, name = sys.argv[1:]
+def lines():
+    return open(path).read().splitlines()
+def effect(cell, n):
+    with open(path, "a") as ledger:
+        ledger.write(f"{cell} {n}\\n")
+    return n
+session = tidemark.Session(name, endpoint=endpoint, tools=[effect])
+session.open()
+rows = session.cells()
+if not rows:
+    session.create_pausable_cell(hear(), inputs={"me": "a"}, idempotency_key="the one")
+    rows = session.cells()
+for call in session.calls():
+    n = call.arguments["n"]
+    if f"a {n}" in lines():
+        call.finish(n)
+    else:
+        call.run_again()
+cell = session.cell(rows[0].id)
+event = cell.wait_to_pending(timeout=20)
+while isinstance(event, tidemark.Pending):
+    say(event.generation)
+    if hear() == "go":
+        cell.resume(event.generation, timeout=20)
+    event = cell.wait_to_pending(timeout=20)
+say([event.reason, event.value])
+session.detach()
+"""
+
+
+@pytest.mark.parametrize(
+    "others", [(), ("worker",), ("supervisor",), ("zygote", "supervisor")], ids="+".join
+)
+def test_the_host_at_every_frontier(place: Path, others: tuple[str, ...]) -> None:
+    """Killed before it resumes, and another time after; its successor finds everything."""
+    with house(place) as (made, ledger), ExitStack() as hosts:
+
+        def life() -> HostProcess:
+            host = HostProcess(HOST, made.endpoint, str(place / "ledger"), "s")
+            hosts.callback(host.close)
+            return host
+
+        host = life()
+        host.say(SOURCE)
+        seen = host.hear(seconds=30)
+        while isinstance(seen, int):
+            host.kill()
+            with tidemark.connect(made.endpoint) as client:
+                cell = client.cell(client.cells()[0].id)
+                for who in others:
+                    made.kill(who, cell)
+                assert isinstance(cell, PausableCell)
+                frontier = cell.frontier()
+                assert frontier is not None
+                assert frontier.generation == seen
+            host = life()
+            assert host.hear(seconds=30) == seen
+            host.say("go")
+            seen = host.hear(seconds=30)
+        assert seen == ["ended", sum(range(EFFECTS))]
+        with tidemark.connect(made.endpoint) as client:
+            cell = client.cell(client.cells()[0].id)
+            assert "".join(shown(event) for event in cell.watch()) == OUTPUT
+        assert ledger.counts() == {f"a {n}": 1 for n in range(EFFECTS)}
 
 
 @pytest.mark.timeout(240)
