@@ -23,6 +23,7 @@ from ..core.facts import EventMark
 from . import journal_schema as schema
 
 KEPT_BYTES_MAX: Final = 1024 * 1024
+_ROOM_BYTES: Final = 64 * 1024  # made at once, so that small items do not go one by one
 
 _BYTES: Final = (
     "SELECT coalesce(sum(length(body)), 0) FROM contents "
@@ -60,8 +61,10 @@ def first_kept(sizes: Iterable[tuple[int, int]], first: int, total: int) -> tupl
         first: the oldest item that is there.
         total: bytes of all acknowledged items that are there.
     """
+    if total <= KEPT_BYTES_MAX:
+        return first, total
     for number, size in sizes:
-        if total <= KEPT_BYTES_MAX:
+        if total <= KEPT_BYTES_MAX - _ROOM_BYTES:
             break
         first, total = number + 1, total - size
     return first, total
@@ -102,7 +105,7 @@ def trim(sql: sqlite3.Connection, cell: str, number: int, tail: Tail | None) -> 
         new = sql.execute(_BYTES, (cell, r.OUTPUT, tail.stop, asked.stop)).fetchone()[0]
         tail = Tail(tail.first, asked.stop, tail.bytes + new)
     if tail.bytes <= KEPT_BYTES_MAX:
-        return tail
+        return tail  # as nearly always
     newest = _marks(sql, "cell = ? ORDER BY number DESC LIMIT 2", cell)
     floor = min(floor_of(asked, newest), tail.stop)
     sizes = sql.execute(_SIZES, (cell, r.OUTPUT, tail.first, floor))
