@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tidemark.protocol import values
-from tidemark.protocol.ids import NO_REQUEST, Incarnation, RequestRef, cell_id
+from tidemark.protocol.ids import Incarnation, RequestRef, cell_id
 from tidemark.protocol.limits import Limits
 from tidemark.protocol.packed import (
     CellKind,
@@ -106,9 +106,7 @@ def step(cell: str, number: int) -> list[r.Entry]:
 
 def resumed(cell: str, number: int) -> list[r.Entry]:
     """The call's result, and the frontier is consumed."""
-    packed = PackedInput(
-        number, InputKind.RESULT, number, values.encode("ok"), "", False, 0, AT_NS
-    )
+    packed = PackedInput(number, InputKind.RESULT, number, values.encode("ok"), "", False, 0, AT_NS)
     row = r.Content(cell, r.INPUT, number, schema.pack_input(packed))
     finished = r.CallFinished(number, InputKind.RESULT, number, schema.digest(packed))
     consumed = r.GenerationConsumed(number, number, RequestRef(1, number), number)

@@ -99,6 +99,8 @@ class Snapshot(SqliteReading):
 
 def _begun(uri: str) -> sqlite3.Connection:
     sql = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_WAIT_SECONDS)
+    # Damaged text is still to be told from what should be there.
+    sql.text_factory = lambda text: text.decode(errors="replace")
     try:
         sql.execute("BEGIN")
         sql.execute("SELECT count(*) FROM sqlite_master").fetchone()  # from now on it stands still
