@@ -80,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_ps(commands)
     _add_about_one_cell(commands)
+    _add_check(commands)
+    _add_export(commands)
     _add_doctor(commands)
     return parser
 
@@ -226,6 +228,11 @@ def _serve(options: argparse.Namespace) -> NoReturn:
                 f"--listen {options.listen}: only ipc:///PATH can be listened on in this release"
             )
         command += ["--listen", options.listen]
+    _become(command)
+
+
+def _become(command: list[str]) -> NoReturn:
+    """Go on as this program, in our own process."""
     sys.stdout.flush()
     os.execv(sys.executable, command)
 
@@ -315,6 +322,59 @@ def _about_one_cell(options: argparse.Namespace) -> int:
     from .one_cell import about_one_cell
 
     return about_one_cell(options)
+
+
+# -- the journal ----------------------------------------------------------------------------------
+
+
+def _add_check(commands: Subparsers) -> None:
+    parser = _command(
+        commands,
+        "check",
+        _check,
+        "verify the journal of a state directory",
+        "  tidemark check --state ~/tides\n"
+        "  tidemark check --state ~/tides --json | jq .\n\n"
+        "It reads everything, changes nothing, and may be used while a supervisor works: SQLite's\n"
+        "own check, the chain of digests of every cell and session, contents against the digests\n"
+        "in their records, and every other table against what the records amount to.\n\n"
+        "What it cannot notice: a journal that was put back to an earlier state, or whose end was\n"
+        "cut off, is sound in itself, and so is one from which a whole cell was removed. Workers\n"
+        "and hosts that were told more do notice; so do you if you note the last record's number,\n"
+        "which is printed, and compare.\n\n"
+        "exit status: 0 when it is sound, 1 when it is not (each finding is a line)",
+    )
+    parser.add_argument("--state", metavar="DIR", required=True, help="the state directory")
+
+
+def _check(options: argparse.Namespace) -> NoReturn:
+    command = [sys.executable, "-P", "-m", "tidemark.supervisor.check", "--state", options.state]
+    _become([*command, "--json"] if options.json else command)
+
+
+def _add_export(commands: Subparsers) -> None:
+    parser = _command(
+        commands,
+        "export",
+        _export,
+        "write one cell's history from the journal as JSON lines",
+        "  tidemark export CELL --state ~/tides > cell.jsonl\n"
+        "  tidemark export CELL --state ~/tides | jq -r .kind\n\n"
+        "One object for each record, oldest first, with the contents beside it: output,\n"
+        "arguments, inputs and written values. Bytes that are no text are base64. No supervisor\n"
+        "is needed, and none is disturbed. `removed` stands for contents that are not kept:\n"
+        "acknowledged output beyond 1 MiB, and written values once the cell has ended.",
+    )
+    parser.add_argument("cell", metavar="CELL", help="the cell's id; `tidemark ps` lists them")
+    _add_place(parser, required=True)
+
+
+def _export(options: argparse.Namespace) -> NoReturn:
+    from .place import state_of
+
+    state = state_of(options)
+    command = [sys.executable, "-P", "-m", "tidemark.supervisor.export", "--state", state]
+    _become([*command, "--", options.cell])
 
 
 def _add_doctor(commands: Subparsers) -> None:

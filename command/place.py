@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import socket
+from pathlib import Path
 from typing import Final
 
 from .failures import CommandError, UsageError
@@ -23,6 +24,24 @@ def place_again(options: argparse.Namespace) -> str:
     if options.endpoint is None:
         return f"--state {shlex.quote(options.state)}"
     return f"--endpoint {shlex.quote(options.endpoint)}"
+
+
+def state_of(options: argparse.Namespace) -> str:
+    """The state directory that is meant, for what reads the journal's file.
+
+    Raises:
+        UsageError: the endpoint is not in a state directory.
+    """
+    if options.endpoint is None:
+        return str(options.state)
+    socket_path = Path(options.endpoint.removeprefix(_SCHEME))
+    state = socket_path.parent.parent
+    if socket_path.parent.name != "run" or not (state / "journal.db").is_file():
+        raise UsageError(
+            f"--endpoint {options.endpoint} does not tell where the journal is; "
+            "name its state directory with --state DIR"
+        )
+    return str(state)
 
 
 def reachable(endpoint: str) -> str:

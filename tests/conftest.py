@@ -1,4 +1,4 @@
-"""What every tier of tests shares: the `--rewrite` option and the root of the checkout."""
+"""What every tier of tests shares: the options and the root of the checkout."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the expected texts (golden frames, transcripts, generated docs) anew; "
         "read the difference before you commit it",
+    )
+    parser.addoption(
+        "--power-cuts",
+        type=int,
+        default=120,
+        help="moments at which the power fails in tests/contracts/test_power_cut.py",
     )
 
 

@@ -51,8 +51,13 @@ def _issued(cell: Cell, record: r.WorkerIssued, at_ns: int) -> Cell:
 def _said(cell: Cell, record: r.WorkerSaid, at_ns: int) -> Cell:
     phase = Phase.RUNNING if cell.phase is Phase.STARTING else cell.phase
     cell = replace(cell, have=record.seq, phase=phase, waiting=False)
+    written = [step for step in record.steps if isinstance(step, r.ValueWritten)]
+    if written:  # together: each alone would copy all the earlier ones
+        writes = {**cell.writes, **{step.key: step.size for step in written}}
+        cell = replace(cell, writes=writes, writes_made=cell.writes_made + len(written))
     for step in record.steps:
-        cell = _STEPS[type(step)](cell, step)
+        if not isinstance(step, r.ValueWritten):
+            cell = _STEPS[type(step)](cell, step)
     return cell
 
 
@@ -81,11 +86,6 @@ def _call_dropped(cell: Cell, step: r.CallDropped) -> Cell:
 def _notice_made(cell: Cell, step: r.NoticeMade) -> Cell:
     number = cell.notices_made + 1
     return replace(cell, notices=(*cell.notices, (number, step.text)), notices_made=number)
-
-
-def _value_written(cell: Cell, step: r.ValueWritten) -> Cell:
-    writes = {**cell.writes, step.key: step.size}
-    return replace(cell, writes=writes, writes_made=cell.writes_made + 1)
 
 
 def _yield_wished(cell: Cell, step: r.YieldWished) -> Cell:
@@ -119,7 +119,6 @@ _STEPS: dict[type, Callable[[Cell, Any], Cell]] = {
     r.CallMade: _call_made,
     r.CallDropped: _call_dropped,
     r.NoticeMade: _notice_made,
-    r.ValueWritten: _value_written,
     r.YieldWished: _yield_wished,
     r.WaitBegun: _wait_begun,
     r.OwnWorkBegun: _own_work,

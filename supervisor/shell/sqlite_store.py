@@ -17,6 +17,7 @@ from ..core import records as r
 from . import journal_schema as schema
 from . import retention
 from .journal_rows import Rows
+from .kept_output import Tail, acknowledged, trim
 from .ports import Fenced, JournalBroken, JournalFull
 from .sqlite_reading import SqliteReading
 
@@ -39,6 +40,7 @@ class SqliteStore(SqliteReading):
         """
         self.path = path
         self._chains: dict[str, bytes] = {}
+        self._tails: dict[str, Tail] = {}
         try:
             self._sql = sqlite3.connect(path, isolation_level=None, timeout=5.0)
         except sqlite3.Error as error:
@@ -126,9 +128,13 @@ class SqliteStore(SqliteReading):
                 number += 1
                 self._write(rows, number, at_ns, entry, chains)
             rows.flush()
+            tails = self._trim(entries)
         if len(self._chains) > CHAINS_MAX:
             self._chains.clear()  # they are read back when they are needed
+        if len(self._tails) > CHAINS_MAX:
+            self._tails.clear()
         self._chains.update(chains)
+        self._tails.update(tails)
         self._last = number
         return number
 
@@ -158,7 +164,18 @@ class SqliteStore(SqliteReading):
                 self._sql.execute("INSERT OR REPLACE INTO meta VALUES ('last', ?)", (self._last,))
             for cell in cells:
                 self._chains.pop(cell, None)
+                self._tails.pop(cell, None)
         return cells
+
+    def _trim(self, entries: Sequence[r.Entry]) -> dict[str, Tail]:
+        """Let go of old output of the cells of which something is acknowledged now."""
+        seen = {e.scope: number for e in entries if (number := acknowledged(e.record))}
+        tails = {}
+        for cell, number in seen.items():
+            tail = trim(self._sql, cell, number, self._tails.get(cell))
+            if tail is not None:
+                tails[cell] = tail
+        return tails
 
     def _write(
         self, rows: Rows, number: int, at_ns: int, entry: r.Entry, chains: dict[str, bytes]

@@ -327,3 +327,115 @@ def test_a_terminated_cell_leaves_no_writes(store: Store) -> None:
     store.commit([terminated(A, 1)], 20)
     assert store.contents(A, r.WRITE, 0, 9) == []
     assert store.stored_keys("s", 9) == []
+
+
+# -- output that has been acknowledged ------------------------------------------------------------
+
+ITEM = 300 * 1024
+
+
+def put_out(store: Store, cell: str, first: int, stop: int, size: int = ITEM) -> None:
+    """Output items of a running cell."""
+    contents = tuple(r.Content(cell, r.OUTPUT, n, b"x" * size) for n in range(first, stop))
+    steps = tuple(r.Put(OutputKind.TEXT, size, D) for _ in contents)
+    store.commit([said(cell, *steps, contents=contents)], 10)
+
+
+def carrying(kind: EventKind, number: int, start: int, stop: int) -> EventMark:
+    generation = number if kind is EventKind.PENDING else 0
+    return EventMark(kind, number, start, stop, generation)
+
+
+def yielded(store: Store, cell: str, number: int, start: int, stop: int) -> None:
+    mark = carrying(EventKind.YIELDED, number, start, stop)
+    store.commit([r.Entry(cell, r.YieldMade(mark))], 10)
+
+
+def seen(store: Store, cell: str, number: int) -> None:
+    store.commit([r.Entry(cell, r.EventAcknowledged(number))], 10)
+
+
+def kept_items(store: Store, cell: str) -> int:
+    return len(store.contents(cell, r.OUTPUT, 0, 1_000))
+
+
+def test_acknowledged_output_is_kept_up_to_a_mebibyte(store: Store) -> None:
+    store.commit([created(A)], 10)
+    for number in range(1, 11):
+        put_out(store, A, number - 1, number)
+        yielded(store, A, number, number - 1, number)
+        if number < 10:
+            seen(store, A, number)
+    # Items 0 to 8 are acknowledged, three of them fit; item 9 has nobody yet.
+    assert store.contents(A, r.OUTPUT, 0, 6) == []
+    assert kept_items(store, A) == 4
+    events = store.cell_events(A, 0, 99)
+    assert [each.event.number for each in events] == [7, 8, 9, 10]
+    assert all(each.event.stop - each.event.start == 1 for each in events)
+    assert len(store.cell_records(A)) == 1 + 10 + 10 + 9
+
+
+def test_output_that_nobody_acknowledged_stays(store: Store) -> None:
+    store.commit([created(A)], 10)
+    put_out(store, A, 0, 10)
+    yielded(store, A, 1, 0, 9)
+    mark = EventMark(EventKind.COMPLETED, 2, 9, 10, reason=Reason.ENDED)
+    store.commit([r.Entry(A, r.CellCompleted(mark, 0))], 10)
+    assert kept_items(store, A) == 10
+    seen(store, A, 1)  # the event itself is whole until more is acknowledged
+    assert kept_items(store, A) == 10
+    seen(store, A, 2)
+    assert kept_items(store, A) == 3
+    assert [each.event.number for each in store.cell_events(A, 0, 99)] == [2]
+
+
+def test_a_frontier_stays_whole_while_it_is_the_last(store: Store) -> None:
+    store.commit([created(A), created(B)], 10)
+    for cell in (A, B):
+        put_out(store, cell, 0, 8)
+        first = carrying(EventKind.PENDING, 1, 0, 8)
+        store.commit([r.Entry(cell, r.FrontierReached(first))], 10)
+        seen(store, cell, 1)
+        store.commit([r.Entry(cell, r.GenerationConsumed(1, 1, REQUEST, 1))], 20)
+        put_out(store, cell, 8, 12)
+        assert kept_items(store, cell) == 12
+    second = carrying(EventKind.PENDING, 2, 8, 12)
+    store.commit([r.Entry(A, r.FrontierReached(second))], 30)
+    store.commit([r.Entry(A, r.GenerationConsumed(2, 2, REQUEST, 2))], 40)
+    assert kept_items(store, A) == 4
+    assert [each.event for each in store.session_events("s", 0, 9) if each.cell == A] == [second]
+    final = EventMark(EventKind.TERMINATED, 2, 8, 12)
+    store.commit([r.Entry(B, r.CellTerminated(final, REQUEST))], 30)
+    seen(store, B, 2)
+    assert kept_items(store, B) == 12  # its last frontier can still be asked for
+
+
+def test_a_skipped_frontier_is_not_taken_for_acknowledged(store: Store) -> None:
+    store.commit([created(A)], 10)
+    put_out(store, A, 0, 8)
+    first = carrying(EventKind.PENDING, 1, 0, 8)
+    store.commit([r.Entry(A, r.FrontierReached(first))], 10)
+    store.commit([r.Entry(A, r.GenerationConsumed(1, 1, REQUEST, 0))], 20)
+    second = carrying(EventKind.PENDING, 2, 0, 8)
+    store.commit([r.Entry(A, r.FrontierReached(second))], 30)
+    seen(store, A, 2)
+    assert kept_items(store, A) == 8
+    assert [each.event.number for each in store.cell_events(A, 0, 9)] == [1, 2]
+
+
+def test_a_later_life_goes_on_removing_where_the_earlier_stopped(journal: Journal) -> None:
+    first = journal.open()
+    first.commit([created(A)], 10)
+    for number in range(1, 4):
+        put_out(first, A, number - 1, number)
+        yielded(first, A, number, number - 1, number)
+        seen(first, A, number)
+    first.close()
+    second = journal.open()
+    assert kept_items(second, A) == 3
+    put_out(second, A, 3, 4)
+    yielded(second, A, 4, 3, 4)
+    seen(second, A, 4)
+    seen(second, A, 1)  # a repeat of what is gone
+    assert kept_items(second, A) == 3
+    second.close()

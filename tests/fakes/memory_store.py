@@ -11,7 +11,7 @@ from tidemark.protocol.packed import EventKind, ToolSpec
 from tidemark.supervisor.core import records as r
 from tidemark.supervisor.core.facts import EventMark
 from tidemark.supervisor.shell import journal_schema as schema
-from tidemark.supervisor.shell import retention
+from tidemark.supervisor.shell import kept_output, retention
 from tidemark.supervisor.shell.ports import (
     CellSummary,
     Fenced,
@@ -94,7 +94,33 @@ class Disk:
             project = _PROJECT.get(type(entry.record))
             if project is not None:
                 project(self, entry.record, stored, entry.scope)
+        for entry in entries:
+            number = kept_output.acknowledged(entry.record)
+            if number:
+                self.trim(entry.scope, number)
         return numbered
+
+    def trim(self, cell: str, number: int) -> None:
+        """Acknowledged output beyond the newest MiB goes, and events that had any of it."""
+        events = self.events.get(cell, [])
+        asked = next((each.event for each in events if each.event.number == number), None)
+        rows = self.contents.get((cell, r.OUTPUT), {})
+        if asked is None or not rows:
+            return
+        seen = [(n, len(rows[n])) for n in sorted(rows) if n < asked.stop]
+        floor = kept_output.floor_of(asked, [each.event for each in events[:-3:-1]])
+        total = sum(size for _, size in seen)
+        may_go = [row for row in seen if row[0] < floor]
+        first, _ = kept_output.first_kept(may_go, min(rows), total)
+        if first == min(rows):
+            return
+        for gone in [n for n in rows if n < first]:
+            del rows[gone]
+        left = [each for each in events if each.event.start >= first]
+        self.events[cell] = left
+        session = self.cells[cell].session
+        of_session = self.session_events.get(session, [])
+        self.session_events[session] = [e for e in of_session if e.cell != cell or e in left]
 
 
 class MemoryStore:

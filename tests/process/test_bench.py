@@ -91,3 +91,16 @@ def test_nothing_is_left_whatever_ends_it(end: signal.Signals, root: Path, scrat
         for one in started:
             if one.is_running():
                 one.kill()
+
+
+def test_recovery_gives_figures(root: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, str(root / "bench" / "recovery.py"), "--cells", "20", "--frontiers", "30"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert ended.returncode == 0, ended.stderr
+    finished, paused, long = map(json.loads, ended.stdout.splitlines())
+    assert (finished["count"], paused["count"], long["count"]) == (0, 20, 29)
+    assert min(each["seconds"] for each in (finished, paused, long)) > 0
