@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from ...protocol.worker_messages import Confirmed, Hello, Said
 from . import records as r
+from .acknowledging import acknowledge
 from .deadlines import adopt
-from .effects import GiveAcknowledge, GiveInputs, GiveStart
+from .effects import GiveInputs, GiveStart
 from .facts import Divergence
 from .fleet import Fleet
 from .law import CellState, Hostile, Outcome, Replaying
 from .past import compare, deliverable
 
 INPUTS_AT_ONCE = 128  # so that a long past is neither read nor sent in one piece
-ACKNOWLEDGE_EACH = 64
 
 
 def start(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> CellState:
@@ -49,7 +49,7 @@ def give_inputs(fleet: Fleet, state: CellState) -> CellState:
     if first > last:
         return state
     fleet.speak(GiveInputs(state.token, cell.id, state.have, first, last))
-    return state.waiting(delivered=last, acked=state.have)
+    return state.waiting(delivered=last, acked=state.have, unacked=0)
 
 
 def on_replayed(fleet: Fleet, state: CellState, message: Said, now_ns: int) -> Said | None:
@@ -86,10 +86,7 @@ def on_replayed(fleet: Fleet, state: CellState, message: Said, now_ns: int) -> S
         return None
     if compared.waits_at is not None and compared.waits_at >= state.waits.delivered:
         state = give_inputs(fleet, state)
-    if replay.heard - state.waits.acked >= ACKNOWLEDGE_EACH:
-        fleet.speak(GiveAcknowledge(state.token, replay.heard))
-        state = state.waiting(acked=replay.heard)
-    fleet.put(state, now_ns)
+    acknowledge(fleet, state, message, now_ns)
     return None
 
 

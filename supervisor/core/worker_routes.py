@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from ...protocol.limits import UNACKNOWLEDGED_BYTES_MAX, UNACKNOWLEDGED_MESSAGES_MAX
-from ...protocol.weights import item_bytes
 from ...protocol.worker_messages import Fetch, Hello, Said
 from . import events as e
+from .acknowledging import acknowledge
 from .announce import deliver
 from .ask_steps import continue_of
 from .changes import replace
 from .deadlines import adopt
-from .effects import GiveAcknowledge, GiveStored, KillWorker
+from .effects import GiveStored, KillWorker
 from .endings import end_by_limit, finish, lose, stored_over
 from .facts import Cell, Phase
 from .fleet import Fleet
@@ -19,10 +18,6 @@ from .losses import worker_lost
 from .offers import offer_calls, offer_notices, withdraw
 from .replay_routes import on_adopted_replaying, on_replayed, start
 from .stream_steps import said
-
-# At a quarter of the window: a worker never waits for what we could have said.
-ACKNOWLEDGE_BYTES = UNACKNOWLEDGED_BYTES_MAX // 4
-ACKNOWLEDGE_MESSAGES = UNACKNOWLEDGED_MESSAGES_MAX // 4
 
 
 def on_spoke(fleet: Fleet, event: e.WorkerSpoke, now_ns: int) -> None:
@@ -172,7 +167,7 @@ def _on_said(fleet: Fleet, state: CellState, message: Said, now_ns: int) -> None
         offer_notices(fleet, cell.id, now_ns)
     if after.cell.calls_made > cell.calls_made and heard.finished is None and heard.over is None:
         offer_calls(fleet, cell.session, now_ns)  # nobody waits for the calls of an ended cell
-    _acknowledge(fleet, fleet.cells[cell.id], message, now_ns)
+    acknowledge(fleet, fleet.cells[cell.id], message, now_ns)
     after = fleet.cells[cell.id]
     over = heard.over or stored_over(fleet, after)
     if over is not None:
@@ -194,16 +189,3 @@ def _follow_stream(fleet: Fleet, before: Cell, state: CellState, now_ns: int) ->
             fleet.backlog(cell.session).pop((cell.id, call.number))
         elif now.state is not call.state:
             withdraw(fleet, cell.id, call.number, now.attachment)
-
-
-def _acknowledge(fleet: Fleet, state: CellState, message: Said, now_ns: int) -> None:
-    """Tell the worker what we have, now and then; most of it rides on other messages."""
-    size = sum(item_bytes(item) for item in message.items)
-    waits = state.waits
-    unacked = waits.unacked + size
-    enough = state.cell.have - waits.acked >= ACKNOWLEDGE_MESSAGES or unacked >= ACKNOWLEDGE_BYTES
-    if enough and state.cell.phase is not Phase.FINISHED:
-        fleet.speak(GiveAcknowledge(state.token, state.cell.have))
-        fleet.put(state.waiting(acked=state.cell.have, unacked=0), now_ns)
-    else:
-        fleet.put(state.waiting(unacked=unacked), now_ns)
