@@ -104,3 +104,20 @@ def test_recovery_gives_figures(root: Path) -> None:
     finished, paused, long = map(json.loads, ended.stdout.splitlines())
     assert (finished["count"], paused["count"], long["count"]) == (0, 20, 29)
     assert min(each["seconds"] for each in (finished, paused, long)) > 0
+
+
+def test_kills_are_timed(root: Path, scratch: Path) -> None:
+    out = scratch / "figures.json"
+    command = [sys.executable, str(root / "bench" / "kills.py"), "--json", str(out)]
+    small = ["--rounds", "2", "--inputs", "3", "--cells", "2"]
+    ended = subprocess.run(
+        [*command, *small],
+        env=surroundings(scratch),
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert ended.returncode == 0, ended.stderr
+    cases = json.loads(out.read_text())["cases"]
+    assert [case["n"] for case in cases.values()] == [2, 1]
+    assert [path.name for path in scratch.iterdir()] == ["figures.json"]
