@@ -15,7 +15,13 @@ from ..protocol.errors import JournalError, TidemarkError
 from ..protocol.version import VERSION
 from .settings import Settings
 from .shell.state_directory import Held, StateDirectory
-from .shell.zygote_start import StartedZygote, is_listening, start_zygote
+from .shell.zygote_start import (
+    LEVELS,
+    StartedZygote,
+    is_listening,
+    start_zygote,
+    zygote_socket,
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -30,6 +36,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--orphan-seconds", type=float, default=60.0, help="how long workers wait for a successor"
+    )
+    parser.add_argument(
+        "--isolation",
+        choices=LEVELS,
+        default="",
+        help="the level of sessions that ask for none (default: the best that can be had)",
+    )
+    parser.add_argument(
+        "--expect",
+        choices=LEVELS,
+        default="sealed",
+        help="the level whose zygote is started at once (default: sealed)",
     )
     parser.add_argument("--ready-fd", type=int, default=-1, help="where to say that it is ready")
     return parser
@@ -60,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         idle_seconds=0 if options.private else options.idle_seconds,
         orphan_seconds=options.orphan_seconds,
         version=VERSION,
+        isolation=options.isolation,
+        first_level=options.isolation or options.expect,
     )
     try:
         directory = StateDirectory(settings.state)
@@ -74,9 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(settings: Settings, directory: StateDirectory, ready_fd: int) -> int:
     zygote = None
-    if not is_listening(directory.zygote_socket):
+    level = settings.first_level
+    socket = zygote_socket(directory.run, level)
+    if not is_listening(socket):
         arguments = settings.zygote_arguments(directory.path, directory.run)
-        zygote = start_zygote(directory.zygote_socket, arguments, sys.stderr.fileno())
+        zygote = start_zygote(socket, level, arguments, sys.stderr.fileno())
     # Only now: while this is imported, the zygote imports what it needs on the other core.
     from .server import Server
 
@@ -95,7 +117,7 @@ def _serve(settings: Settings, directory: StateDirectory, ready_fd: int) -> int:
 def _give_up(directory: StateDirectory, zygote: StartedZygote | None) -> None:
     if zygote is not None:
         zygote.abandon()
-        directory.zygote_socket.unlink(missing_ok=True)
+        zygote_socket(directory.run, zygote.level).unlink(missing_ok=True)
     directory.release()
 
 

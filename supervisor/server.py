@@ -27,7 +27,6 @@ from .shell.state_directory import StateDirectory
 from .shell.zmq_wires import ZmqWires
 from .shell.zygote_start import StartedZygote
 
-ISOLATION = "process"
 DRAIN_NS = 500_000_000  # for resumes and ends that are under way when we are asked to stop
 
 
@@ -51,7 +50,7 @@ class Server:
         self._clock = SystemClock(self._store.last_at_ns)
         self.endpoint = settings.listen or self.directory.host_endpoint
         self._processes = OsProcesses(
-            directory.zygote_socket,
+            directory.run,
             directory.worker_endpoint,
             self._store.epoch,
             settings.zygote_arguments(directory.path, directory.run),
@@ -75,7 +74,7 @@ class Server:
             epoch=self._store.epoch,
             journal_id=self._store.journal_id,
             secret=self._store.secret,
-            isolation=ISOLATION,
+            isolation=settings.isolation,
             durability=settings.durability,
             version=settings.version,
             pid=os.getpid(),
@@ -93,7 +92,7 @@ class Server:
                 "endpoint": self.endpoint,
                 "version": self._settings.version,
                 "started": self._clock.now_ns() / 1e9,
-                "isolation": ISOLATION,
+                "isolation": self._settings.isolation,
                 "durability": self._settings.durability,
             }
         )

@@ -15,6 +15,8 @@ class Settings:
         host_pid: the host with which a private supervisor ends; 0: it is not private.
         idle_seconds: end after so long without unfinished cells and hosts; 0: never.
         orphan_seconds: how long the zygote waits for a successor.
+        isolation: the level of sessions that ask for none; empty: the best that can be had.
+        first_level: the level whose zygote is started at once; others when they are needed.
     """
 
     state: Path
@@ -24,6 +26,8 @@ class Settings:
     idle_seconds: float
     orphan_seconds: float
     version: str
+    isolation: str = ""
+    first_level: str = "sealed"
 
     @property
     def private(self) -> bool:

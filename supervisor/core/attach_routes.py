@@ -9,29 +9,41 @@ from ...protocol.limits import TOOLS_BYTES_MAX, Limits
 from . import records as r
 from .ask_steps import end_by_host
 from .changes import replace
-from .effects import Refuse, Reply, TellHost, WatchHost
+from .effects import ExamineLevel, Refuse, Reply, TellHost, WatchHost
 from .endings import drop_backlog
+from .events import LevelExamined
 from .facts import Phase
 from .fleet import Fleet, Remembered
 from .hosts import CLOSED, DETACHED, Attachment, Session, attached, ended, held_by, opened
+from .levels import (
+    LEVELS,
+    best_known,
+    level_of,
+    level_to_examine,
+    refuse_level,
+    refuse_other_level,
+)
 from .offers import holder_of, offer_again, offer_all, offer_calls, orphan_calls
 
-LEVELS = ("process", "restricted", "sealed")
 DURABILITIES = ("crash", "power")
 
 
 def on_attach(
     fleet: Fleet, connection: bytes, number: int, ask: Attach, journal: int, now_ns: int
-) -> RequestRef:
+) -> RequestRef | None:
     """A host introduces itself; the answer carries its attachment.
 
     Args:
         journal: the highest record number of our journal, to notice one that has gone back.
 
     Returns:
-        The name of this request, by which it is answered.
+        The name of this request, by which it is answered; None: it is answered later.
     """
     known = _known(fleet, ask)
+    if known is None and (unexamined := level_to_examine(fleet, ask.session)):
+        fleet.parked[(connection, number)] = ask
+        fleet.speak(ExamineLevel(unexamined))
+        return None
     # A journal that has gone back may still know the host, and nothing of what it was told since.
     if known is not None and ask.journal <= journal:
         return _reattach(fleet, connection, number, ask, known, now_ns)
@@ -54,6 +66,14 @@ def on_attach(
     elif ask.session is None or _may_open(fleet, ref, ask.session):
         return _attach(fleet, connection, number, ask, now_ns)
     return ref
+
+
+def on_examined(fleet: Fleet, event: LevelExamined, journal: int, now_ns: int) -> None:
+    """Hosts that waited to know whether a level can be had are answered, or wait for another."""
+    fleet.levels[event.level] = event.missing
+    for (connection, number), ask in list(fleet.parked.items()):
+        fleet.parked.pop((connection, number))
+        on_attach(fleet, connection, number, ask, journal, now_ns)
 
 
 def _visitor(ask: Attach, number: int, connection: bytes) -> Attachment:
@@ -119,13 +139,10 @@ def _may_open(fleet: Fleet, ref: RequestRef, ask: SessionAsk) -> bool:
     elif ask.isolation is not None and ask.isolation not in LEVELS:
         text = f"no isolation level {ask.isolation!r}; there are {', '.join(LEVELS)}"
         fleet.speak(Refuse(ref, "protocol", text))
-    elif ask.isolation not in (None, world.isolation):
-        text = (
-            f"isolation {ask.isolation!r} cannot be given here: this release confines workers at "
-            f"level {world.isolation!r} only; ask for that, or run inside a VM"
-        )
-        missing = [f"{ask.isolation}: not implemented in this release"]
-        fleet.speak(Refuse(ref, "isolation_unavailable", text, {"missing": missing}))
+    elif refuse_other_level(fleet, ref, ask):
+        return False
+    elif ask.name not in fleet.sessions and level_of(fleet, ask) is None:
+        refuse_level(fleet, ref, ask)
     elif ask.durability is not None and not _durable(world.durability, ask.durability):
         text = (
             f"durability {ask.durability!r} was asked for and this supervisor has "
@@ -213,7 +230,9 @@ def _open_session(fleet: Fleet, ask: SessionAsk, attachment: int, now_ns: int) -
         if holder is not None:
             _take_over(fleet, holder, now_ns)
         return name, True
-    isolation = ask.isolation or fleet.world.isolation
+    isolation = level_of(fleet, ask)
+    if isolation is None:
+        raise AssertionError("a level that cannot be had was refused before")
     # At this level what a cell did outside of itself would happen again: only when asked for.
     replay = ask.isolation != "process" if ask.replay is None else ask.replay
     record = r.SessionOpened(name, isolation, replay)
@@ -236,7 +255,7 @@ def _greeting(fleet: Fleet, attachment: Attachment, existed: bool) -> Attached: 
         epoch=world.epoch,
         session=attachment.session,
         existed=existed,
-        isolation=session.isolation if session else world.isolation,
+        isolation=session.isolation if session else world.isolation or best_known(fleet),
         durability=world.durability,
         version=world.version,
         pid=world.pid,

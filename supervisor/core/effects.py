@@ -98,12 +98,20 @@ class WatchHost:
 
 @dataclass(frozen=True, slots=True)
 class ForkWorker:
-    """Have the zygote make a worker."""
+    """Have the zygote of this level make a worker."""
 
     token: bytes
     cell: str
     incarnation: Incarnation
     limits: Limits
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExamineLevel:
+    """Find out whether this level of isolation can be had; `LevelExamined` follows."""
+
+    level: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +214,7 @@ Effect: TypeAlias = (
     | OfferCall
     | WatchHost
     | ForkWorker
+    | ExamineLevel
     | KillWorker
     | ForgetWorker
     | GiveStart

@@ -84,16 +84,27 @@ class WorkersListed:
     """All workers that live, from a zygote that has just come under our command.
 
     The ends that its last commander did not note have been told before. `fresh`: it was started by
-    us and knows of no earlier worker.
+    us and knows of no earlier worker. Each level of isolation has a zygote of its own.
     """
 
     living: tuple[tuple[bytes, int], ...]
     fresh: bool = False
+    level: str = "process"
 
 
 @dataclass(frozen=True, slots=True)
 class ZygoteLost:
-    """The zygote has ended, and the kernel has killed its workers."""
+    """The zygote of this level has ended, and the kernel has killed its workers."""
+
+    level: str = "process"
+
+
+@dataclass(frozen=True, slots=True)
+class LevelExamined:
+    """What of this level of isolation the machine cannot give; nothing: it can be had."""
+
+    level: str
+    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +128,7 @@ FleetEvent: TypeAlias = (
     | WorkerEnded
     | WorkersListed
     | ZygoteLost
+    | LevelExamined
     | TimePassed
     | DrainAsked
 )

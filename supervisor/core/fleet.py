@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...protocol.host_requests import AskEvents
+from ...protocol.host_requests import AskEvents, Attach
 from ...protocol.ids import Incarnation, RequestRef, cell_id, worker_token
 from ...protocol.packed import ToolSpec
 from . import records as r
@@ -39,6 +39,7 @@ class World:
 
     Attributes:
         secret: 32 bytes of the journal from which tokens and seeds are derived.
+        isolation: the level of sessions that ask for none; empty: the best that can be had.
         private: the supervisor ends with its host.
     """
 
@@ -96,13 +97,16 @@ class Fleet:
         self.numbers: Shelf[str, int] = Shelf()
         self.by_host_token: Shelf[bytes, int] = Shelf()
         self.closing: Shelf[RequestRef, str] = Shelf()
+        self.levels: Shelf[str, tuple[str, ...]] = Shelf()
+        self.levels["process"] = ()  # nothing that could be missing
+        self.parked: Shelf[tuple[bytes, int], Attach] = Shelf()
         self.visitors: list[int] = []
         self.places: Shelf[RequestRef, str] = Shelf()
         self.entries: list[r.Entry] = []
         self.effects: list[Effect] = []
         self.draining = False
         self.journal = 0
-        self.listed = False
+        self.listed: set[str] = set()
         self.dropped = 0
         self.alarms = Alarms()
         self.finished: dict[str, None] = {}
@@ -233,6 +237,10 @@ class Fleet:
         attachment = None if number is None else self.attachments.get(number)
         if attachment is not None:
             self.attachments[attachment.number] = replace(attachment, connection=None)
+
+    def level_of(self, cell: Cell) -> str:
+        """The level of isolation of the cell's session."""
+        return self.sessions[cell.session].isolation
 
     def replays(self, cell: Cell) -> bool:
         """Whether this cell is run again when its worker is lost."""

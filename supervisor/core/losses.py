@@ -96,7 +96,7 @@ def how(status: int) -> str:
 
 def on_listed(fleet: Fleet, event: e.WorkersListed, now_ns: int) -> None:
     """A zygote is under our command: live workers are adopted, missing ones are noted."""
-    fleet.listed = True
+    fleet.listed.add(event.level)
     living = dict(event.living)
     for token in living:
         known = fleet.by_token(token)
@@ -106,7 +106,7 @@ def on_listed(fleet: Fleet, event: e.WorkersListed, now_ns: int) -> None:
             fleet.speak(KillWorker(token))
     for name in list(fleet.cells):
         state = fleet.cells[name]
-        if state.cell.phase is Phase.FINISHED:
+        if state.cell.phase is Phase.FINISHED or fleet.level_of(state.cell) != event.level:
             continue
         if state.token in living and not _given_up(state.cell):
             asked = state.waiting(forked=True, pid=living[state.token], adopting_since_ns=now_ns)
@@ -137,13 +137,14 @@ def _without_worker(fleet: Fleet, state: CellState, event: e.WorkersListed, now_
         lose(fleet, state, "the worker ended while no supervisor was there", now_ns)
 
 
-def on_zygote_lost(fleet: Fleet, now_ns: int) -> None:
-    """The kernel has killed every worker together with the zygote."""
-    fleet.listed = False
-    for token in list(fleet.forking):
-        fleet.forking.pop(token)
+def on_zygote_lost(fleet: Fleet, event: e.ZygoteLost, now_ns: int) -> None:
+    """The kernel has killed every worker of this level together with its zygote."""
+    fleet.listed.discard(event.level)
     for name in list(fleet.cells):
         state = fleet.cells[name]
+        if fleet.level_of(state.cell) != event.level:
+            continue
+        fleet.forking.pop(state.token)
         if state.cell.phase is Phase.FINISHED:
             worker_ended(fleet, state, now_ns)
         elif not state.waits.forked:

@@ -13,7 +13,7 @@ from ...protocol.worker_messages import Hello
 from . import events as e
 from . import records as r
 from .apply import apply, created
-from .attach_routes import close_if_done, end_attachment
+from .attach_routes import close_if_done, end_attachment, on_examined
 from .create_routes import create_key
 from .deadlines import due_step, over_wall_limit, timer_due_ns, too_many_inputs
 from .effects import Reply, WatchHost
@@ -117,7 +117,9 @@ def take(fleet: Fleet, event: e.FleetEvent, journal: int, now_ns: int) -> Reques
     elif isinstance(event, e.WorkersListed):
         on_listed(fleet, event, now_ns)
     elif isinstance(event, e.ZygoteLost):
-        on_zygote_lost(fleet, now_ns)
+        on_zygote_lost(fleet, event, now_ns)
+    elif isinstance(event, e.LevelExamined):
+        on_examined(fleet, event, journal, now_ns)
     else:
         fleet.draining = True
     if len(fleet.closing):

@@ -11,6 +11,7 @@ from .endings import worker_ended
 from .facts import Phase
 from .fleet import FORKS_MAX, REPLAYS_MAX, Fleet
 from .law import CellState, Outcome, Told, Waits, legal
+from .shelf import Shelf
 
 RETRY_NS = 500_000_000
 
@@ -27,19 +28,25 @@ def fork_some(fleet: Fleet, now_ns: int) -> None:
     New cells have their places and cells that are run again have others: neither waits for the
     other, and replays never take the machine.
     """
-    while len(fleet.forking) < FORKS_MAX and len(fleet.fork_queue) and fleet.listed:
-        name = next(iter(fleet.fork_queue))
-        fleet.fork_queue.pop(name)
-        state = fleet.cells.get(name)
-        if state is not None and state.cell.phase is not Phase.FINISHED:
-            issue_worker(fleet, state, now_ns)
-    while len(fleet.restoring) < REPLAYS_MAX and len(fleet.wake_queue) and fleet.listed:
-        name = next(iter(fleet.wake_queue))
-        fleet.wake_queue.pop(name)
-        state = fleet.cells[name]
+    while len(fleet.forking) < FORKS_MAX and (state := _next(fleet, fleet.fork_queue)):
+        issue_worker(fleet, state, now_ns)
+    while len(fleet.restoring) < REPLAYS_MAX and (state := _next(fleet, fleet.wake_queue)):
         if state.waits.dormant and state.wants_worker:
-            fleet.restoring[name] = None
+            fleet.restoring[state.cell.id] = None
             issue_worker(fleet, state, now_ns)
+
+
+def _next(fleet: Fleet, queue: Shelf[str, None]) -> CellState | None:
+    """The first cell of a queue whose zygote is under our command; it leaves the queue."""
+    for name in queue:
+        state = fleet.cells.get(name)
+        if state is None or state.cell.phase is Phase.FINISHED:
+            queue.pop(name)
+            return _next(fleet, queue)
+        if fleet.level_of(state.cell) in fleet.listed:
+            queue.pop(name)
+            return state
+    return None
 
 
 def issue_worker(fleet: Fleet, state: CellState, now_ns: int) -> None:
@@ -61,7 +68,7 @@ def issue_worker(fleet: Fleet, state: CellState, now_ns: int) -> None:
     fleet.settle(Outcome(state, records=(r.WorkerIssued(incarnation),)), now_ns)
     fleet.tokens[token] = cell.id
     fleet.forking[token] = None
-    fleet.speak(ForkWorker(token, cell.id, incarnation, cell.limits))
+    fleet.speak(ForkWorker(token, cell.id, incarnation, cell.limits, fleet.level_of(cell)))
 
 
 def on_forked(fleet: Fleet, event: e.WorkerForked, now_ns: int) -> None:

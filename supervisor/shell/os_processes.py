@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import subprocess
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from ...protocol import codec
 from ...protocol.ids import Incarnation
 from ...protocol.limits import Limits
 from ...protocol.zygote_messages import (
-    Command,
     Ended,
     Forget,
     Fork,
@@ -26,6 +24,7 @@ from ...protocol.zygote_messages import (
 from ..core.events import (
     FleetEvent,
     HostGone,
+    LevelExamined,
     WorkerEnded,
     WorkerForked,
     WorkerNotForked,
@@ -35,8 +34,9 @@ from ..core.events import (
 from .host_watch import HostWatch
 from .orphans import become_subreaper, kill_children
 from .process_table import usage_of
-from .zygote_link import ZygoteGone, ZygoteLink
-from .zygote_start import StartedZygote, start_zygote
+from .zygote_link import ZygoteGone
+from .zygote_seat import ZygoteSeat
+from .zygote_start import LEVELS, StartedZygote, zygote_socket
 
 
 class OsProcesses:
@@ -44,122 +44,107 @@ class OsProcesses:
 
     def __init__(
         self,
-        socket_path: Path,
+        run: Path,
         worker_endpoint: str,
         epoch: int,
         extra: list[str],
         log: int,
         started: StartedZygote | None = None,
     ) -> None:
-        """Take command of the zygote that listens, or of `started`, or start one."""
-        self._path = socket_path
+        """Take command of the zygotes that listen in `run`, and of `started`."""
         self._endpoint = worker_endpoint
-        self._epoch = epoch
-        self._extra = extra
-        self._log = log
         self._epoll = select.epoll()
-        self._pidfds: dict[bytes, int] = {}
+        self._pidfds: dict[bytes, tuple[int, str]] = {}
         self._hosts = HostWatch(self._epoll)
         self._gone: list[FleetEvent] = []
-        self._living: list[tuple[bytes, int]] = []
         become_subreaper()
-        self._zygote: subprocess.Popen[bytes] | None = None
-        self._ready: int | None = None
-        self._link: ZygoteLink | None = None
-        if started is None:
-            self._connect_or_start()
-        else:
-            self._await(started)
+        self._seats = {
+            level: ZygoteSeat(level, zygote_socket(run, level), epoch, extra, log, self._epoll)
+            for level in LEVELS
+        }
+        for level, seat in self._seats.items():
+            if started is not None and started.level == level:
+                seat.expect(started)
+            elif not seat.find():
+                self._nobody(seat)
 
     def fileno(self) -> int:
         return self._epoll.fileno()
 
-    # -- the zygote -------------------------------------------------------------------------------
+    # -- zygotes ----------------------------------------------------------------------------------
 
-    def _connect_or_start(self) -> None:
-        self._fresh = False
-        try:
-            self._take_command()
-        except OSError:
-            self._await(start_zygote(self._path, self._extra, self._log))
+    def _nobody(self, seat: ZygoteSeat) -> None:
+        """Without a zygote no worker lives; one is started when it is needed."""
+        self._gone.append(WorkersListed((), fresh=True, level=seat.level))
 
-    def _await(self, started: StartedZygote) -> None:
-        self._fresh = True
-        self._zygote, self._ready = started.process, started.ready
-        self._epoll.register(self._ready, select.EPOLLIN)
-
-    def _take_command(self) -> None:
-        self._link = ZygoteLink(self._path, self._epoch)
-        self._epoll.register(self._link, select.EPOLLIN)
+    def examine(self, level: str) -> None:
+        seat = self._seats[level]
+        if seat.link is not None:
+            self._gone.append(LevelExamined(level, ()))
+        else:
+            seat.is_examined = True
+            seat.start()
 
     def retake(self, epoch: int) -> None:
-        """Take command again in a new epoch: the zygote says once more who lives."""
-        self._epoch = epoch
-        self._fresh = False  # it has made workers for us before
-        if self._link is not None:
-            self._link.send(Command(epoch, os.getpid()))
+        """Take command again in a new epoch: the zygotes say once more who lives."""
+        for seat in self._seats.values():
+            seat.retake(epoch)
+            if seat.is_vacant:
+                self._nobody(seat)
 
-    def _zygote_ready(self) -> None:
-        if self._ready is None:
+    def _on_ready(self, seat: ZygoteSeat) -> None:
+        missing = seat.hear_ready()
+        if missing is None:
             return
-        try:
-            word = os.read(self._ready, 64)
-        except BlockingIOError:
-            return
-        self._epoll.unregister(self._ready)
-        os.close(self._ready)
-        self._ready = None
-        if word:
-            self._take_command()
-        else:
-            self._lost()
+        if seat.is_examined:
+            seat.is_examined = False
+            self._gone.append(LevelExamined(seat.level, missing))
+        if missing:
+            self._nobody(seat)
+            why = f"isolation {seat.level}: {'; '.join(missing)}"[:1_000]
+            self._gone += [WorkerNotForked(fork.token, why) for fork in seat.unmade()]
 
-    def _lost(self) -> None:
-        """The zygote is gone and the kernel kills its workers: start another one."""
-        if self._link is not None:
-            self._epoll.unregister(self._link)
-            self._link.close()
-            self._link = None
-        if self._zygote is not None:
-            self._zygote.kill()  # if it has closed the connection without ending
-            self._zygote.wait()
-        kill_children(spared=set())
-        for token in list(self._pidfds):
-            self._forget_pidfd(token)
-        self._living.clear()
-        self._gone.append(ZygoteLost())
-        self._connect_or_start()
+    def _lost(self, seat: ZygoteSeat) -> None:
+        """The zygote is gone and the kernel kills its workers."""
+        seat.leave()
+        others = {each.pid for each in self._seats.values()}
+        kill_children(spared={pid for pid in others if pid is not None})
+        for token, (_, level) in list(self._pidfds.items()):
+            if level == seat.level:
+                self._forget_pidfd(token)
+        self._gone.append(ZygoteLost(seat.level))
+        self._nobody(seat)
 
     # -- the port ---------------------------------------------------------------------------------
 
     def drain(self) -> list[FleetEvent]:
         ready = {fd for fd, _ in self._epoll.poll(0)}
-        if self._ready in ready:
-            self._zygote_ready()
-        if self._link is not None:
-            if self._link.fileno() in ready:
-                self._hear_zygote(self._link)
-            else:
-                self._link.flush()
+        for seat in self._seats.values():
+            if ready.intersection(seat.filenos()):
+                self._on_ready(seat)
+                self._hear_zygote(seat)
+            elif seat.link is not None:
+                seat.link.flush()
         self._gone += [HostGone(attachment) for attachment in self._hosts.ended(ready)]
         events, self._gone = self._gone, []
         return events
 
-    def _hear_zygote(self, link: ZygoteLink) -> None:
+    def _hear_zygote(self, seat: ZygoteSeat) -> None:
         try:
-            while (received := link.receive()) is not None:
-                self._heard(*received)
+            while seat.link is not None and (received := seat.link.receive()) is not None:
+                self._heard(seat, *received)
         except ZygoteGone:
-            self._lost()
+            self._lost(seat)
         except codec.OtherVersion:
             # We hold the state directory, so it is ours to end; its cells are run again.
-            link.kill_peer()
-            self._path.unlink(missing_ok=True)
-            self._lost()
+            if seat.link is not None:
+                seat.link.kill_peer()
+            seat.path.unlink(missing_ok=True)
+            self._lost(seat)
 
-    def _heard(self, message: FromZygote, fds: list[int]) -> None:
+    def _heard(self, seat: ZygoteSeat, message: FromZygote, fds: list[int]) -> None:
         if isinstance(message, Forked):
-            self._pidfds[message.token] = fds[0]
+            self._pidfds[message.token] = (fds[0], seat.level)
             self._gone.append(WorkerForked(message.token, message.pid))
         elif isinstance(message, ForkFailed):
             self._gone.append(WorkerNotForked(message.token, message.reason))
@@ -167,32 +152,37 @@ class OsProcesses:
             self._forget_pidfd(message.token)
             self._gone.append(WorkerEnded(message.token, message.status, message.killed))
         elif isinstance(message, Living):
-            self._pidfds.update(zip((token for token, _ in message.workers), fds, strict=True))
-            self._living += message.workers
+            for (token, _), pidfd in zip(message.workers, fds, strict=True):
+                self._pidfds[token] = (pidfd, seat.level)
+            seat.living += message.workers
             if message.last:
-                self._gone.append(WorkersListed(tuple(self._living), fresh=self._fresh))
-                self._living = []
+                listed = WorkersListed(tuple(seat.living), fresh=seat.fresh, level=seat.level)
+                self._gone.append(listed)
+                seat.living.clear()
 
     def _forget_pidfd(self, token: bytes) -> None:
-        pidfd = self._pidfds.pop(token, None)
-        if pidfd is not None:
-            os.close(pidfd)
+        found = self._pidfds.pop(token, None)
+        if found is not None:
+            os.close(found[0])
 
-    def fork(self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits) -> None:
-        if self._link is not None:
-            self._link.send(Fork(token, cell, incarnation, self._endpoint, limits))
+    def fork(
+        self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits, level: str
+    ) -> None:
+        self._seats[level].fork(Fork(token, cell, incarnation, self._endpoint, limits))
 
     def kill(self, token: bytes) -> None:
-        pidfd = self._pidfds.get(token)
-        if pidfd is not None:
+        found = self._pidfds.get(token)
+        if found is not None:
             with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        if self._link is not None:
-            self._link.send(Kill(token))  # for what the worker has started
+                signal.pidfd_send_signal(found[0], signal.SIGKILL)
+        # For what the worker has started; and for one that is only just being made.
+        for seat in self._seats.values():
+            if found is None or found[1] == seat.level:
+                seat.send(Kill(token))
 
     def forget(self, token: bytes) -> None:
-        if self._link is not None:
-            self._link.send(Forget(token))
+        for seat in self._seats.values():
+            seat.send(Forget(token))
 
     def usage(self, pid: int) -> tuple[int | None, int | None]:
         return usage_of(pid)
@@ -206,31 +196,20 @@ class OsProcesses:
     # -- the end ----------------------------------------------------------------------------------
 
     def leave(self) -> None:
-        """Let go of the zygote; its workers live on and wait for a successor."""
+        """Let go of the zygotes; their workers live on and wait for a successor."""
         self._close()
 
     def end_all(self, timeout: float) -> None:
-        """Kill every worker and the zygote; returns when they are gone."""
-        if self._link is not None:
-            self._link.quit(timeout)
+        """Kill every worker and the zygotes; returns when they are gone."""
+        for seat in self._seats.values():
+            seat.quit(timeout)
         self._close()
-        if self._zygote is not None:
-            if self._link is None:
-                self._zygote.kill()
-            try:
-                self._zygote.wait(timeout)
-            except subprocess.TimeoutExpired:
-                self._zygote.kill()  # its workers die with it
-                self._zygote.wait()
         kill_children(spared=set())
 
     def _close(self) -> None:
         for token in list(self._pidfds):
             self._forget_pidfd(token)
         self._hosts.close()
-        if self._ready is not None:
-            os.close(self._ready)
-            self._ready = None
-        if self._link is not None:
-            self._link.close()
+        for seat in self._seats.values():
+            seat.close()
         self._epoll.close()

@@ -150,8 +150,13 @@ class Processes(Protocol):
     def drain(self) -> list[FleetEvent]:
         """What has happened to processes; never blocks."""
 
-    def fork(self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits) -> None:
-        """Ask for a worker; `WorkerForked` or `WorkerNotForked` follows."""
+    def examine(self, level: str) -> None:
+        """Find out whether a level of isolation can be had; `LevelExamined` follows."""
+
+    def fork(
+        self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits, level: str
+    ) -> None:
+        """Ask for a worker of this level; `WorkerForked` or `WorkerNotForked` follows."""
 
     def kill(self, token: bytes) -> None:
         """SIGKILL; `WorkerEnded` follows."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 SOCKET_PATH_BYTES_MAX: Final = 100  # sun_path has 108; libzmq and a terminating zero want some
-_LONGEST: Final = "workers/worker.sock"
+_LONGEST: Final = "zygote-restricted.sock"
 
 
 class Held(Exception):
@@ -80,10 +80,6 @@ class StateDirectory:
     @property
     def worker_endpoint(self) -> str:
         return f"ipc://{self.run / 'workers' / 'worker.sock'}"
-
-    @property
-    def zygote_socket(self) -> Path:
-        return self.run / "zygote.sock"
 
     @property
     def journal(self) -> Path:

@@ -29,6 +29,7 @@ class WorkerSpeaker:
         self._kept = kept
         self.how: dict[type, Callable[[Any], None]] = {
             f.ForkWorker: self._fork,
+            f.ExamineLevel: lambda effect: ports.processes.examine(effect.level),
             f.KillWorker: lambda effect: ports.processes.kill(effect.token),
             f.ForgetWorker: lambda effect: ports.processes.forget(effect.token),
             f.GiveStart: self._give_start,
@@ -49,7 +50,9 @@ class WorkerSpeaker:
             self._fleet.deaf(token, self._ports.clock.now_ns())
 
     def _fork(self, effect: f.ForkWorker) -> None:
-        self._ports.processes.fork(effect.token, effect.cell, effect.incarnation, effect.limits)
+        self._ports.processes.fork(
+            effect.token, effect.cell, effect.incarnation, effect.limits, effect.level
+        )
 
     def _give_start(self, effect: f.GiveStart) -> None:
         ticks = effect.past.ticks if effect.past is not None else ()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+LEVELS: Final = ("process", "restricted", "sealed")
 _KEPT: Final = ("PATH", "LANG", "LANGUAGE", "TZ", "HOME", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 _HASH_SEED: Final = 0  # one hash order for every cell of every zygote: replay depends on it
 
@@ -24,6 +25,7 @@ class StartedZygote:
 
     process: subprocess.Popen[bytes]
     ready: int
+    level: str
 
     def abandon(self) -> None:
         """End it: its supervisor could not start."""
@@ -41,6 +43,11 @@ def scrubbed_environment() -> dict[str, str]:
     return kept
 
 
+def zygote_socket(run: Path, level: str) -> Path:
+    """Where the zygote of this level listens."""
+    return run / f"zygote-{level}.sock"
+
+
 def is_listening(socket_path: Path) -> bool:
     """Whether a zygote of an earlier supervisor is there."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
@@ -51,10 +58,11 @@ def is_listening(socket_path: Path) -> bool:
     return True
 
 
-def start_zygote(socket_path: Path, extra: Sequence[str], log: int) -> StartedZygote:
-    """Start a zygote in a session of its own; its errors go to `log`."""
+def start_zygote(socket_path: Path, level: str, extra: Sequence[str], log: int) -> StartedZygote:
+    """Start a zygote of this level in a session of its own; its errors go to `log`."""
     ready, ready_write = os.pipe()
     arguments = ["--socket", str(socket_path), "--ready-fd", str(ready_write), *extra]
+    arguments += ["--level", level]
     try:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "tidemark.worker", *arguments],
@@ -69,4 +77,4 @@ def start_zygote(socket_path: Path, extra: Sequence[str], log: int) -> StartedZy
     finally:
         os.close(ready_write)
     os.set_blocking(ready, False)
-    return StartedZygote(process, ready)
+    return StartedZygote(process, ready, level)
