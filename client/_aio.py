@@ -90,7 +90,7 @@ class AsyncSession(AsyncMember):
             limits=_asks.limits_of(limits),
             take_over=bool(take_over),
         )
-        place = place_of(state, endpoint, durability)
+        place = place_of(state, endpoint, durability, isolation)
         lasting = Leaving.CLOSE if state is None and endpoint is None else Leaving.DETACH
         super().__init__(Opening(place, ask, offered, on_notify), ask.name, lasting)
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,19 @@ _KILLED_SECONDS_MAX: Final = 5.0
 _LOOK_AGAIN_SECONDS: Final = 0.02
 _LOG_TAIL_BYTES: Final = 2_000
 _HELD: Final = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a supervisor is started, if one has to be.
+
+    Attributes:
+        durability: "power" or "crash".
+        expect: the level of isolation that will be asked of it first; None: the best.
+    """
+
+    durability: str
+    expect: str | None = None
 
 
 class Found:
@@ -82,7 +96,7 @@ def use_endpoint(endpoint: object) -> Found:
     return Found(endpoint)
 
 
-def start_private(directory: Path, durability: str, lifeline: int) -> Started:
+def start_private(directory: Path, kind: Kind, lifeline: int) -> Started:
     """A supervisor of this host's own, on a directory that may have a journal already.
 
     Args:
@@ -94,7 +108,7 @@ def start_private(directory: Path, durability: str, lifeline: int) -> Started:
     """
     own = ["--private", "--host-pid", str(os.getpid())]
     try:
-        process, ready = _spawn(directory, durability, own, lifeline)
+        process, ready = _spawn(directory, kind, own, lifeline)
     except OSError as error:
         raise _not_started(error) from error
     started = Started(process, directory)
@@ -107,7 +121,7 @@ def start_private(directory: Path, durability: str, lifeline: int) -> Started:
     return started
 
 
-def find_or_start(state: str | os.PathLike[str], durability: str | None) -> Found | Started:
+def find_or_start(state: str | os.PathLike[str], kind: Kind) -> Found | Started:
     """The supervisor of a state directory; one is started when nobody holds the directory.
 
     Raises:
@@ -126,7 +140,7 @@ def find_or_start(state: str | os.PathLike[str], durability: str | None) -> Foun
         if _is_held(directory):
             found = _described(directory)
         else:
-            found = _start_lasting(directory, durability or "power")
+            found = _start_lasting(directory, kind)
         if found is not None:
             return found
         if time.monotonic() > deadline:
@@ -149,7 +163,7 @@ def find(state: str | os.PathLike[str]) -> Found | Started:
             f"{directory} is no state directory (it has no journal); start one with "
             f"`tidemark serve --state {directory}`"
         )
-    return find_or_start(directory, None)
+    return find_or_start(directory, Kind("power"))
 
 
 def look_in(directory: Path) -> Found | None:
@@ -192,10 +206,10 @@ def _described(directory: Path) -> Found | None:
         return None  # left behind by a killed one, or about to be written
 
 
-def _start_lasting(directory: Path, durability: str) -> Started | None:
+def _start_lasting(directory: Path, kind: Kind) -> Started | None:
     """A new supervisor; None when another one was faster."""
     try:
-        process, ready = _spawn(directory, durability, [], subprocess.DEVNULL)
+        process, ready = _spawn(directory, kind, [], subprocess.DEVNULL)
     except OSError as error:
         raise _not_started(error) from error
     started = Started(process, directory)
@@ -214,13 +228,15 @@ class _Held(SupervisorUnavailableError):
 
 
 def _spawn(
-    directory: Path, durability: str, own: list[str], stdin: int
+    directory: Path, kind: Kind, own: list[str], stdin: int
 ) -> tuple[subprocess.Popen[bytes], int]:
     """The new process, and the end of the pipe by which it says that it is ready."""
     ready, saying = os.pipe()
     # -P: what lies in this host's working directory must not be imported.
     command = [sys.executable, "-P", "-m", "tidemark.supervisor", "--state", str(directory)]
-    command += ["--durability", durability, "--ready-fd", str(saying), *own]
+    command += ["--durability", kind.durability, "--ready-fd", str(saying), *own]
+    if kind.expect is not None:
+        command += ["--expect", kind.expect]
     try:
         with open(directory / "supervisor.log", "ab") as log:
             process = subprocess.Popen(

@@ -20,6 +20,7 @@ from typing import Final, Protocol
 from ..protocol.errors import SupervisorUnavailableError, TidemarkError
 from ._launch import (
     Found,
+    Kind,
     Started,
     find,
     find_or_start,
@@ -116,8 +117,8 @@ class PrivatePlace:
     Its supervisors follow one another on the same directory. Thread-safe.
     """
 
-    def __init__(self, durability: str) -> None:
-        self.durability = durability
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
         self._starting = threading.Lock()
         self._lifeline_lock = threading.Lock()
         self._directory: Path | None = None
@@ -168,7 +169,7 @@ class PrivatePlace:
         reading, writing = os.pipe()
         try:
             self._hold(writing)
-            life = start_private(directory, self.durability, reading)
+            life = start_private(directory, self.kind, reading)
         finally:
             os.close(reading)
         self._life = life
@@ -222,7 +223,10 @@ class PrivatePlace:
 
 
 def place_of(
-    state: str | os.PathLike[str] | None, endpoint: str | None, durability: str | None
+    state: str | os.PathLike[str] | None,
+    endpoint: str | None,
+    durability: str | None,
+    isolation: str | None = None,
 ) -> EndpointPlace | StatePlace | PrivatePlace:
     """Where the supervisor of a session with these arguments is.
 
@@ -237,8 +241,9 @@ def place_of(
         return EndpointPlace(endpoint)
     if state is not None:
         directory = os.fspath(state)
-        return StatePlace(directory, lambda: find_or_start(directory, durability))
-    return PrivatePlace(durability or "crash")
+        kind = Kind(durability or "power", isolation)
+        return StatePlace(directory, lambda: find_or_start(directory, kind))
+    return PrivatePlace(Kind(durability or "crash", isolation))
 
 
 def place_for_client(state_or_endpoint: str | os.PathLike[str]) -> EndpointPlace | StatePlace:

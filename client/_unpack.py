@@ -97,6 +97,7 @@ def status_of(given: StatusGiven) -> Status:
         name=given.name,
         kind=given.kind.value,
         since=given.since_ns / _NS,
+        isolation=given.isolation,
     )
 
 

@@ -27,6 +27,7 @@ class Status:
         reason: why the cell is not getting on or has ended; None when there is nothing to say.
         restarts: workers that were started for this cell after the first.
         since: when it came into this state.
+        isolation: the level of its session.
     """
 
     state: str
@@ -46,6 +47,7 @@ class Status:
     name: str
     kind: str
     since: float
+    isolation: str
 
 
 @dataclass(frozen=True, slots=True)

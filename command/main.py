@@ -216,12 +216,20 @@ def _add_serve(commands: Subparsers) -> None:
         default="power",
         help="what a commit survives: a power cut (default), or the death of processes only",
     )
+    parser.add_argument(
+        "--isolation",
+        metavar="LEVEL",
+        choices=_LEVELS,
+        help="of sessions that ask for none (default: sealed, else restricted)",
+    )
 
 
 def _serve(options: argparse.Namespace) -> NoReturn:
     """Become the supervisor: it gets our standard files, our signals and our process id."""
     command = [sys.executable, "-P", "-m", "tidemark.supervisor", "--state", options.state]
     command += ["--durability", options.durability, "--idle-seconds", "0"]
+    if options.isolation is not None:
+        command += ["--isolation", options.isolation]
     if options.listen is not None:
         if not options.listen.startswith("ipc:///"):
             raise UsageError(

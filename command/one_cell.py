@@ -50,8 +50,7 @@ async def _about(options: argparse.Namespace, screen: Screen) -> int:
         cell = await client.cell(options.cell)
         match options.verb:
             case "show":
-                info = await client.info()
-                return await _show(cell, info.isolation, options, screen)
+                return await _show(cell, options, screen)
             case "history":
                 return await _history(cell, options, screen)
             case "watch":
@@ -67,16 +66,16 @@ async def _about(options: argparse.Namespace, screen: Screen) -> int:
 # -- show -----------------------------------------------------------------------------------------
 
 
-async def _show(cell: AnyCell, isolation: str, options: argparse.Namespace, screen: Screen) -> int:
+async def _show(cell: AnyCell, options: argparse.Namespace, screen: Screen) -> int:
     from .. import AsyncPausableCell
 
     status = await cell.status()
     frontier = await cell.frontier() if isinstance(cell, AsyncPausableCell) else None
     if options.json:
         shown = None if frontier is None else plain(frontier)
-        screen.line(json_line(id=cell.id, isolation=isolation, **plain(status), frontier=shown))
+        screen.line(json_line(id=cell.id, **plain(status), frontier=shown))
         return 0
-    for label, text in _facts(cell.id, isolation, status):
+    for label, text in _facts(cell.id, status):
         screen.line(f"{screen.styled(label.ljust(_LABEL_WIDTH), Style.DIM)}{text}")
     for line in _frontier_part(frontier, status, screen):
         screen.line(line)
@@ -85,7 +84,7 @@ async def _show(cell: AnyCell, isolation: str, options: argparse.Namespace, scre
     return 0
 
 
-def _facts(cell: str, isolation: str, status: Status) -> Iterator[tuple[str, str]]:
+def _facts(cell: str, status: Status) -> Iterator[tuple[str, str]]:
     now = time.time()
     yield "cell", cell + (f"  {printable(status.name)}" if status.name else "")
     yield "session", printable(status.session)
@@ -96,7 +95,7 @@ def _facts(cell: str, isolation: str, status: Status) -> Iterator[tuple[str, str
     if status.reason:
         yield "reason", status.reason
     yield "kind", status.kind
-    yield "isolation", isolation
+    yield "isolation", status.isolation
     if status.kind == "pausable":
         yield "generation", f"{status.generation} (last resumed: {status.consumed_generation})"
     if status.waiting_on:

@@ -100,6 +100,7 @@ class StatusGiven:
     cpu_ns: TimeNs | None
     restarts: Count
     since_ns: TimeNs
+    isolation: Name
 
 
 @dataclass(frozen=True, slots=True)

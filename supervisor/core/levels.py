@@ -64,8 +64,8 @@ def refuse_other_level(fleet: Fleet, ref: RequestRef, ask: SessionAsk) -> bool:
     if session is None or ask.isolation in (None, session.isolation):
         return False
     text = (
-        f"session {ask.name!r} has isolation {session.isolation!r}, which is never changed; open it "
-        f"with that or none, or make another session for {ask.isolation!r}"
+        f"session {ask.name!r} has isolation {session.isolation!r}, which is never changed; open "
+        f"it with that or none, or make another session for {ask.isolation!r}"
     )
     missing = [f"{ask.isolation}: the session was opened with {session.isolation}"]
     fleet.speak(Refuse(ref, "isolation_unavailable", text, {"missing": missing}))

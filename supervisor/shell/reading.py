@@ -87,6 +87,7 @@ class Reader:
             cpu_ns=cpu,
             restarts=cell.restarts,
             since_ns=cell.since_ns,
+            isolation=self._fleet.level_of(cell),
         )
 
     def _reason(self, state: CellState) -> str:

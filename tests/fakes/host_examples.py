@@ -178,6 +178,7 @@ ANSWERS: Final[dict[str, to_host.Answer]] = {
         12_000_000,
         0,
         NOW,
+        "sealed",
     ),
     "status-without-worker": to_host.StatusGiven(
         CELL,
@@ -198,6 +199,7 @@ ANSWERS: Final[dict[str, to_host.Answer]] = {
         None,
         1,
         NOW,
+        "process",
     ),
     "history": to_host.HistoryGiven((to_host.HistoryRow(8, NOW, "call_dispatched", "tool-2"),)),
     "events": to_host.EventsGiven((to_host.EventRow(CELL, 9, TERMINATED),), True),

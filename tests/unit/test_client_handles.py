@@ -118,7 +118,7 @@ def test_the_final_event_is_the_same_however_often_it_is_given() -> None:
 def test_a_status_says_none_where_there_is_nothing() -> None:
     given = StatusGiven(
         "c1", "s", "", CellKind.PAUSABLE, "starting", 0, 0, "", 0, (), None, False, True, "", None,
-        None, 0, 2_000_000_000,
+        None, 0, 2_000_000_000, "sealed",
     )  # fmt: skip
     status = status_of(given)
     assert (status.pid, status.incarnation, status.reason, status.next_timer) == (None,) * 4
