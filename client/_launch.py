@@ -136,11 +136,8 @@ def find_or_start(state: str | os.PathLike[str], kind: Kind) -> Found | Started:
         ) from error
     deadline = time.monotonic() + FIND_SECONDS_MAX
     while True:
-        found: Found | Started | None
-        if _is_held(directory):
-            found = _described(directory)
-        else:
-            found = _start_lasting(directory, kind)
+        held = _is_held(directory)
+        found = _described(directory) if held else _start_lasting(directory, kind)
         if found is not None:
             return found
         if time.monotonic() > deadline:

@@ -89,7 +89,7 @@ class Opening:
         except BaseException:
             place = self._place
             if isinstance(place, PrivatePlace):
-                self._place = PrivatePlace(place.kind.durability)  # opening may be tried again
+                self._place = PrivatePlace(place.kind)  # opening may be tried again
                 await in_joined_thread(place.end)
             raise
 
