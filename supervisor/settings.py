@@ -37,6 +37,7 @@ class Settings:
         """What the zygote of this supervisor is told on its command line."""
         arguments = ["--supervisor-pid", str(os.getpid()), "--work", str(directory / "work")]
         arguments += ["--orphan-seconds", str(self.orphan_seconds)]
+        arguments += ["--workers", str(run / "workers")]
         if self.private:
             arguments += ["--private", "--host-pid", str(self.host_pid)]
             arguments += ["--directory", str(directory)]

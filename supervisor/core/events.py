@@ -72,11 +72,18 @@ class WorkerNotForked:
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnded:
-    """The worker's process has ended; `status` is its exit status, or minus a signal's number."""
+    """The worker's process has ended; `status` is its exit status, or minus a signal's number.
+
+    `reason`: what the zygote knows of it, in words. `limit`: the limit for which the kernel ended
+    it, of which it had `used`.
+    """
 
     token: bytes
     status: int
     killed: bool
+    reason: str = ""
+    limit: str = ""
+    used: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,13 @@ def on_ended(fleet: Fleet, event: e.WorkerEnded, now_ns: int) -> None:
     elif state.waits.dormant or state.cell.gone:
         fleet.tokens.pop(event.token)  # it is known to be gone, and why
     elif _never_ran(fleet, state):
-        why = f"a worker {how(event.status)} before it could be given the cell"
+        why = f"a worker {how(event)} before it could be given the cell"
         retry_later(fleet, state, why, now_ns)
-    elif (over := _ended_by_limit(state.cell, event.status)) is not None:
+    elif (over := _ended_by_limit(state.cell, event)) is not None:
         end_by_limit(fleet, state.waiting(forked=False, pid=0), over, now_ns)
     else:
         counts = not event.killed and _was_given(state, event.status)
-        worker_lost(fleet, state, f"the worker {how(event.status)}", now_ns, counts=counts)
+        worker_lost(fleet, state, f"the worker {how(event)}", now_ns, counts=counts)
     fork_some(fleet, now_ns)
 
 
@@ -79,8 +79,12 @@ def worker_lost(fleet: Fleet, state: CellState, why: str, now_ns: int, *, counts
         park(fleet, state, now_ns)
 
 
-def _ended_by_limit(cell: Cell, status: int) -> Over | None:
-    """The limit at which the kernel ends a process with this signal, if the cell has one."""
+def _ended_by_limit(cell: Cell, event: e.WorkerEnded) -> Over | None:
+    """The limit at which the kernel has ended the process, if the cell has one."""
+    if event.limit:
+        value = getattr(cell.limits, event.limit, None)
+        return Over(event.limit, event.used if value is None else value, event.used)
+    status = event.status
     limit = cell.limits.cpu_seconds if status == -SIGXCPU else None
     if status == -SIGXFSZ:
         limit = cell.limits.file_bytes
@@ -89,9 +93,12 @@ def _ended_by_limit(cell: Cell, status: int) -> Over | None:
     return Over("cpu_seconds" if status == -SIGXCPU else "file_bytes", limit, limit)
 
 
-def how(status: int) -> str:
+def how(event: e.WorkerEnded) -> str:
     """How a process ended, in words."""
-    return f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+    status, more = event.status, f": {event.reason}" if event.reason else ""
+    if status < 0:
+        return f"was killed by signal {-status}{more}"
+    return f"exited with status {status}{more}"
 
 
 def on_listed(fleet: Fleet, event: e.WorkersListed, now_ns: int) -> None:

@@ -150,7 +150,12 @@ class OsProcesses:
             self._gone.append(WorkerNotForked(message.token, message.reason))
         elif isinstance(message, Ended):
             self._forget_pidfd(message.token)
-            self._gone.append(WorkerEnded(message.token, message.status, message.killed))
+            ended = message
+            self._gone.append(
+                WorkerEnded(
+                    ended.token, ended.status, ended.killed, ended.reason, ended.limit, ended.used
+                )
+            )
         elif isinstance(message, Living):
             for (token, _), pidfd in zip(message.workers, fds, strict=True):
                 self._pidfds[token] = (pidfd, seat.level)

@@ -15,6 +15,7 @@ from .zygote_link import ZygoteLink
 from .zygote_start import StartedZygote, start_zygote
 
 READY: Final = b"ready"
+REFUSED: Final = b"refused "
 WORD_BYTES_MAX: Final = 64 * 1024
 
 
@@ -183,8 +184,9 @@ class ZygoteSeat:
 def _missing(word: bytes) -> tuple[str, ...]:
     """Why a zygote did not come up, from its report."""
     try:
-        report = json.loads(word)
-        missing = [str(each)[:1_000] for each in report["missing"]]
+        report = json.loads(word.removeprefix(REFUSED))
+        needed = [each for each in report["properties"] if each["needed"] and not each["held"]]
+        missing = [f"{p['name']}: {p['reason']} ({p['remedy']})"[:1_000] for p in needed]
     except (ValueError, KeyError, TypeError):
         missing = []
     return tuple(missing) or ("its zygote ended before it was ready; see supervisor.log",)
