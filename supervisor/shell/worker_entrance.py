@@ -34,7 +34,8 @@ class Entrance:
         try:
             self._socket.setblocking(False)
             self._socket.bind(str(path))
-            os.chmod(path, 0o600)
+            # Nobody else can enter the directory above; workers come through it as other users.
+            os.chmod(path, 0o666)
             self._socket.listen(BACKLOG)
             epoll.register(self._socket, select.EPOLLIN)
         except OSError:
