@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from .run import run_seed
-from .world import World
+from tidemark.simulation.runs import run_seed
+from tidemark.simulation.world import World
 
 SEEDS = 2_400
 PORTION = 200

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tidemark.protocol.ids import NO_REQUEST, Incarnation, RequestRef
-from tidemark.protocol.packed import Reason, Stepping
-from tidemark.supervisor.core import records as r
-from tidemark.supervisor.core.facts import EventMark
+from ..protocol.ids import NO_REQUEST, Incarnation, RequestRef
+from ..protocol.packed import Reason, Stepping
+from ..supervisor.core import records as r
+from ..supervisor.core.facts import EventMark
 
 if TYPE_CHECKING:
     from .world import World

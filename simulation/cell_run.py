@@ -12,9 +12,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidemark.protocol import values
-from tidemark.protocol.packed import InputKind, OutputKind, PackedInput
-from tidemark.protocol.worker_messages import (
+from ..protocol import values
+from ..protocol.packed import InputKind, OutputKind, PackedInput
+from ..protocol.worker_messages import (
     Abandoned,
     Called,
     Emitted,
@@ -23,7 +23,6 @@ from tidemark.protocol.worker_messages import (
     Wrote,
     YieldAsked,
 )
-
 from .programs import Action, Program
 
 Wait = tuple[Any, ...]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-
-from .mutants import MUTANTS, mutant
-from .promises import PromiseBroken
-from .run import SeedFailed, run_seed
+from tidemark.simulation.plants import PLANTS, planted_bug
+from tidemark.simulation.promises import PromiseBroken
+from tidemark.simulation.runs import WorldFailed, run_seed
 
 
 def _run(seeds_max: int) -> None:
@@ -14,16 +13,15 @@ def _run(seeds_max: int) -> None:
         run_seed(seed)
 
 
-@pytest.mark.parametrize("name", list(MUTANTS))
+@pytest.mark.parametrize("name", list(PLANTS))
 def test_it_is_found(name: str) -> None:
-    _, seeds_max = MUTANTS[name]
-    with mutant(name), pytest.raises(SeedFailed) as found:
-        _run(seeds_max)
+    with planted_bug(name), pytest.raises(WorldFailed) as found:
+        _run(PLANTS[name].seeds_max)
     assert isinstance(found.value.__cause__, PromiseBroken), found.value
 
 
 def test_the_production_code_is_as_before() -> None:
-    for name in MUTANTS:
-        with mutant(name):
+    for name in PLANTS:
+        with planted_bug(name):
             pass
     run_seed(1)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidemark.protocol.host_answers import CallOffered, NoticeOffered
-from tidemark.protocol.packed import EventKind, InputKind, PackedEvent, PackedInput, Reason
-
+from ..protocol.host_answers import CallOffered, NoticeOffered
+from ..protocol.packed import EventKind, InputKind, PackedEvent, PackedInput, Reason
 from .cell_run import Truth
 from .promises import PromiseBroken
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tidemark.protocol import values
-from tidemark.protocol.ids import Incarnation
-from tidemark.protocol.limits import Limits
-from tidemark.protocol.packed import PackedInput, Reason
-from tidemark.protocol.worker_messages import (
+from ..protocol import values
+from ..protocol.ids import Incarnation
+from ..protocol.limits import Limits
+from ..protocol.packed import PackedInput, Reason
+from ..protocol.worker_messages import (
     Bye,
     Fetch,
     Finished,
@@ -18,15 +18,13 @@ from tidemark.protocol.worker_messages import (
     Start,
     ToWorker,
 )
-from tidemark.protocol.zygote_messages import Fork
-from tidemark.worker.answers import Unbelievable, answer
-from tidemark.worker.speaker import Asked, Speaker
-from tidemark.worker.steps import Steps
-
-from fakes.sim_processes import Zygote
-from fakes.sim_wires import Line
-
+from ..protocol.zygote_messages import Fork
+from ..worker.answers import Unbelievable, answer
+from ..worker.speaker import Asked, Speaker
+from ..worker.steps import Steps
 from .cell_run import CellRun
+from .sim_processes import Zygote
+from .sim_wires import Line
 
 if TYPE_CHECKING:
     from .world import World

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from tidemark.client._handles import HandleState
-from tidemark.protocol import host_answers as a
-from tidemark.protocol import host_requests as h
-from tidemark.protocol import values
-from tidemark.protocol.errors import TidemarkError
-from tidemark.protocol.limits import Limits
-from tidemark.protocol.packed import CellKind, EventKind, InputKind, PackedEvent
-
+from ..client._handles import HandleState
+from ..protocol import host_answers as a
+from ..protocol import host_requests as h
+from ..protocol import values
+from ..protocol.errors import TidemarkError
+from ..protocol.limits import Limits
+from ..protocol.packed import CellKind, EventKind, InputKind, PackedEvent
 from .programs import Program
 from .sim_host import MS, SECOND, Reply, Script, SimHost, Want
 
