@@ -11,15 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from ..protocol.packed import CellKind, Reason, Stepping
+from ..protocol.packed import CellKind, EventKind, Reason, Stepping
 from . import scripts
 from .fuse import BEFORE, Charge, Point
 from .programs import MS, PAIR, Program
-from .promises import PromiseBroken
+from .promise import Promise, PromiseBroken
 from .sim_host import SimHost
 from .world import World
 
-UNHARMED = "A cell ends as if nothing had happened"
 RECOVERY_POINTS = 60  # of a life that is killed again: it has recovered by then
 
 
@@ -67,7 +66,15 @@ PROGRAMS = (
         ),
         "end",
     ),
+    Program(
+        "until told",
+        CellKind.PAUSABLE,
+        Stepping.ONE,
+        (("store", PAIR[0]), ("text",), ("gather", 2, "slow"), ("sleep", 300 * MS)),
+        "end",
+    ),
 )
+TERMINATED = "until told"
 
 
 class Plot(Enum):
@@ -84,7 +91,7 @@ class Plot(Enum):
     @property
     def seed(self) -> int:
         """Of everything that is drawn: delays, and what hosts do."""
-        return 1 if self is Plot.ONE_HOST else 2
+        return 11 if self is Plot.ONE_HOST else 20  # such that much happens
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,7 @@ class Stage(World):
         for number, program in enumerate(PROGRAMS):
             self.programs[program.name] = program
             host.drive(scripts.create(self, host, program, f"key {number}", 0))
+        host.drive(scripts.write_values(self, host, 2))
         if self.plot is Plot.TWO_HOSTS:
             self.add_host("racer", None)
         self.settle()
@@ -147,6 +155,8 @@ class Stage(World):
         for each in self.hosts:
             if each.is_alive:
                 each.drive(scripts.follow(self, each, cell, program.kind, calm=False))
+        if program.name == TERMINATED:
+            host.drive(scripts.terminate(self, host, cell, 12 * MS))
 
     # -- trouble ----------------------------------------------------------------------------------
 
@@ -206,13 +216,15 @@ class Stage(World):
             if log.final.reason is Reason.LOST and self.trouble in _OF_WORKERS:
                 continue
             program = self.programs[self.disk.cells[cell].name]
+            if log.final.kind is EventKind.TERMINATED and program.name == TERMINATED:
+                continue
             if log.final.reason is not Reason.ENDED or log.final.stop != program.texts:
                 self._harmed(cell, f"{log.final} instead of {program.texts} texts and its end")
             if self.trouble not in _OF_HOSTS and log.unknown:
                 self._harmed(cell, f"the outcome of calls {log.unknown} was unknown")
 
     def _harmed(self, cell: str, detail: str) -> None:
-        raise PromiseBroken(f"{UNHARMED}: {cell} {detail}")
+        raise PromiseBroken(Promise.UNHARMED, detail, cell)
 
     @property
     def again(self) -> str:

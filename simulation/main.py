@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from .plants import PLANTS, planted_bug
 from .runs import Row, WorldFailed, run
 from .world import World
 
-HELD, BROKEN, INTERRUPTED = 0, 1, 130
+HELD, BROKEN, INTERRUPTED, READER_GONE = 0, 1, 130, 141
 PROGRESS_SECONDS: Final = 0.5
 
 _DESCRIPTION: Final = """
@@ -29,7 +30,7 @@ _STATUS: Final = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     if options.plants:
         for name in PLANTS:
             print(name)
@@ -37,39 +38,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         if options.plant:
             stack.enter_context(planted_bug(options.plant))
-        return _Report(options.story).run(_worlds(options))
+        try:
+            return _Report(options.story).run(_worlds(options))
+        except BrokenPipeError:
+            # Whoever read has had enough, as `head` does; nothing may be flushed at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return READER_GONE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """What the command understands."""
+    known = argparse.ArgumentParser(
         prog="tidemark-simulate", description=_DESCRIPTION, epilog=_STATUS
     )
-    parser.add_argument(
+    known.add_argument(
         *("--seeds", "-n"), type=_count, metavar="N", help="how many seeds (default: 2000)"
     )
-    parser.add_argument(
+    known.add_argument(
         "--first", type=int, default=1, metavar="SEED", help="the first seed (default: 1)"
     )
-    parser.add_argument(
+    known.add_argument(
         "--story", action="store_true", help="tell the story of every run, not only of a failure"
     )
-    parser.add_argument(
+    known.add_argument(
         "--crash-everywhere",
         action="store_true",
         help="no seeds: one fixed story, with trouble before and after every single port call",
     )
-    parser.add_argument(
+    known.add_argument(
         "--trouble", choices=[each.option for each in Trouble], help="only this kind of trouble"
     )
-    parser.add_argument("--plot", choices=[each.option for each in Plot], help="only this story")
-    parser.add_argument(
+    known.add_argument("--plot", choices=[each.option for each in Plot], help="only this story")
+    known.add_argument(
         "--at", type=_moment, metavar="POINT", help="only at this point (as a failure named it)"
     )
-    parser.add_argument(
+    known.add_argument(
         "--plant", choices=list(PLANTS), metavar="BUG", help="run with this bug planted"
     )
-    parser.add_argument("--plants", action="store_true", help="list the bugs that can be planted")
-    return parser
+    known.add_argument("--plants", action="store_true", help="list the bugs that can be planted")
+    return known
 
 
 def _count(text: str) -> int:
@@ -121,9 +128,9 @@ class _Report:
             status = INTERRUPTED
         self._clear()
         took = time.perf_counter() - self._began
-        print(f"{self.done} runs, {self.broken} broken, {took:.1f} s")
+        print(f"{self.done} runs, {self.broken} broken, {took:.1f} s", flush=True)
         if status == INTERRUPTED:
-            print("stopped by Ctrl-C before the last one")
+            print("stopped by Ctrl-C before the last one", flush=True)
             return status
         return BROKEN if self.broken else HELD
 

@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from .promise import Promise
+
 
 @dataclass(frozen=True, slots=True)
 class Plant:
@@ -14,19 +16,24 @@ class Plant:
 
     Attributes:
         seeds_max: it must be found within so many seeds.
+        by: the promise that it breaks then (it may break others before).
         plant: puts it in; the stack takes it out again.
     """
 
     name: str
     seeds_max: int
+    by: Promise
     plant: Callable[[ExitStack], None]
 
+    def __str__(self) -> str:
+        return self.name
 
-def planted(seeds_max: int) -> Callable[[Callable[[ExitStack], None]], Plant]:
+
+def planted(seeds_max: int, by: Promise) -> Callable[[Callable[[ExitStack], None]], Plant]:
     """Makes a bug, named by its function, which must be found within so many seeds."""
 
     def made(plant: Callable[[ExitStack], None]) -> Plant:
-        return Plant(plant.__name__.replace("_", " "), seeds_max, plant)
+        return Plant(plant.__name__.replace("_", " "), seeds_max, by, plant)
 
     return made
 

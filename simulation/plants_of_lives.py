@@ -20,11 +20,12 @@ from ..supervisor.core.facts import Phase
 from ..supervisor.core.fleet import Fleet
 from ..supervisor.core.law import Outcome
 from .planting import planted, planted_in, put
+from .promise import Promise
 
 # -- lives ----------------------------------------------------------------------------------------
 
 
-@planted(1_000)
+@planted(1_400, Promise.LIVES)
 def no_incarnation_check(stack: ExitStack) -> None:
     issue, hello = worker_routes.issue_worker, worker_routes._on_hello
 
@@ -48,7 +49,7 @@ def no_incarnation_check(stack: ExitStack) -> None:
     put(stack, worker_routes, "_on_hello", believe)
 
 
-@planted(200)
+@planted(200, Promise.LIVES)
 def incarnation_restarts_after_a_crash(stack: ExitStack) -> None:
     def same_again(self: Fleet) -> Incarnation:
         return Incarnation(1, self.next_number("incarnation"))
@@ -56,7 +57,7 @@ def incarnation_restarts_after_a_crash(stack: ExitStack) -> None:
     put(stack, Fleet, "next_incarnation", same_again)
 
 
-@planted(300)
+@planted(300, Promise.BELIEVABLE)
 def no_sequence_check(stack: ExitStack) -> None:
     on_said = worker_routes._on_said
 
@@ -66,7 +67,7 @@ def no_sequence_check(stack: ExitStack) -> None:
     put(stack, worker_routes, "_on_said", take_all)
 
 
-@planted(500)
+@planted(500, Promise.LIVENESS)
 def an_adopted_worker_gets_no_inputs(stack: ExitStack) -> None:
     on_adopted = worker_routes._on_adopted
 
@@ -76,7 +77,7 @@ def an_adopted_worker_gets_no_inputs(stack: ExitStack) -> None:
     put(stack, worker_routes, "_on_adopted", has_all)
 
 
-@planted(200)
+@planted(200, Promise.NONE_LEFT)
 def terminate_kills_nobody(stack: ExitStack) -> None:
     terminated = announce._ANNOUNCE[r.CellTerminated]
 
@@ -87,7 +88,7 @@ def terminate_kills_nobody(stack: ExitStack) -> None:
     put(stack, announce._ANNOUNCE, r.CellTerminated, mercy)
 
 
-@planted(200)
+@planted(200, Promise.ENDED)
 def completion_after_terminate_is_accepted(stack: ExitStack) -> None:
     on_spoke = worker_routes.on_spoke
 
@@ -104,7 +105,7 @@ def completion_after_terminate_is_accepted(stack: ExitStack) -> None:
 # -- output ---------------------------------------------------------------------------------------
 
 
-@planted(200)
+@planted(200, Promise.CARRIED)
 def output_is_carried_twice(stack: ExitStack) -> None:
     yielded = apply._APPLY[r.YieldMade]
 
@@ -115,7 +116,7 @@ def output_is_carried_twice(stack: ExitStack) -> None:
     put(stack, apply._APPLY, r.YieldMade, again)
 
 
-@planted(200)
+@planted(200, Promise.CARRIED)
 def acknowledgements_are_ignored(stack: ExitStack) -> None:
     put(stack, apply._APPLY, r.EventAcknowledged, lambda cell, record, at_ns: cell)
     consumed = apply._APPLY[r.GenerationConsumed]
@@ -127,7 +128,7 @@ def acknowledgements_are_ignored(stack: ExitStack) -> None:
     )
 
 
-@planted(300)
+@planted(300, Promise.CARRIED)
 def a_skipped_event_takes_its_output_along(stack: ExitStack) -> None:
     consumed = apply._APPLY[r.GenerationConsumed]
 
@@ -140,7 +141,7 @@ def a_skipped_event_takes_its_output_along(stack: ExitStack) -> None:
     put(stack, apply._APPLY, r.GenerationConsumed, drop)
 
 
-@planted(500)
+@planted(600, Promise.CARRIED)
 def the_end_forgets_what_nobody_had(stack: ExitStack) -> None:
     terminate = ask_steps.terminate
 

@@ -20,11 +20,12 @@ from ..supervisor.core.fleet import Fleet
 from ..supervisor.core.law import Outcome
 from ..supervisor.shell.loop import Loop
 from .planting import planted, planted_in, put
+from .promise import Promise
 
 # -- commit, then speak ---------------------------------------------------------------------------
 
 
-@planted(300)
+@planted(300, Promise.CREATED)
 def reply_before_commit(stack: ExitStack) -> None:
     decide = Loop._decide
 
@@ -38,7 +39,7 @@ def reply_before_commit(stack: ExitStack) -> None:
     put(stack, Loop, "_decide", decide_and_reply)
 
 
-@planted(1_000)
+@planted(1_000, Promise.CREATED)
 def a_failed_commit_is_not_undone(stack: ExitStack) -> None:
     def forget(self: Fleet) -> None:
         self.entries.clear()
@@ -47,7 +48,7 @@ def a_failed_commit_is_not_undone(stack: ExitStack) -> None:
     put(stack, Fleet, "undo", forget)
 
 
-@planted(300)
+@planted(400, Promise.ONCE)
 def a_repeat_is_forgotten_by_a_crash(stack: ExitStack) -> None:
     put(stack, turn, "Remembered", lambda kind, cell="": None)
 
@@ -55,7 +56,7 @@ def a_repeat_is_forgotten_by_a_crash(stack: ExitStack) -> None:
 # -- frontiers and resumes ------------------------------------------------------------------------
 
 
-@planted(100)
+@planted(100, Promise.CONFIRMED)
 def consumed_before_the_confirmation(stack: ExitStack) -> None:
     begin, consumed = ask_steps._begin, announce._ANNOUNCE[r.GenerationConsumed]
 
@@ -76,7 +77,7 @@ def consumed_before_the_confirmation(stack: ExitStack) -> None:
     put(stack, announce._ANNOUNCE, r.GenerationConsumed, continue_too)
 
 
-@planted(200)
+@planted(200, Promise.NAMED)
 def no_generation_check(stack: ExitStack) -> None:
     resume = ask_steps._resume
 
@@ -87,7 +88,7 @@ def no_generation_check(stack: ExitStack) -> None:
     put(stack, ask_steps, "_resume", resume_any)
 
 
-@planted(300)
+@planted(300, Promise.ONE_RESUMED)
 def resumed_is_answered_to_both_racers(stack: ExitStack) -> None:
     consumed = announce._ANNOUNCE[r.GenerationConsumed]
 
@@ -103,7 +104,7 @@ def resumed_is_answered_to_both_racers(stack: ExitStack) -> None:
     put(stack, announce._ANNOUNCE, r.GenerationConsumed, generous)
 
 
-@planted(500)
+@planted(1_300, Promise.TOLD)
 def resumed_is_answered_when_the_worker_is_gone(stack: ExitStack) -> None:
     put(
         stack,
@@ -113,7 +114,7 @@ def resumed_is_answered_when_the_worker_is_gone(stack: ExitStack) -> None:
     )
 
 
-@planted(200)
+@planted(200, Promise.STEPS)
 def one_resume_takes_all_inputs_whatever_was_asked(stack: ExitStack) -> None:
     begin = ask_steps._begin
 
@@ -125,7 +126,7 @@ def one_resume_takes_all_inputs_whatever_was_asked(stack: ExitStack) -> None:
     put(stack, ask_steps, "_begin", drain)
 
 
-@planted(1_000)
+@planted(1_000, Promise.SAME_ANSWER)
 def after_a_crash_whoever_asks_first_has_resumed(stack: ExitStack) -> None:
     consumed = announce._ANNOUNCE[r.GenerationConsumed]
 

@@ -23,6 +23,7 @@ from ..worker.answers import Unbelievable, answer
 from ..worker.speaker import Asked, Speaker
 from ..worker.steps import Steps
 from .cell_run import CellRun
+from .promise import Promise
 from .sim_processes import Zygote
 from .sim_wires import Line
 
@@ -130,7 +131,7 @@ class SimWorker:
             self._note_inputs(message)
             answer(self, message)  # type: ignore[arg-type]
         except Unbelievable as error:
-            self.world.promises.broken("A worker never hears what cannot be", str(error), self.cell)
+            self.world.promises.broken(Promise.BELIEVABLE, str(error), self.cell)
         self.speaker.greet_if_due(self.steps)
         if self.start is not None and self.run is None:
             program = self.world.programs[self.start.source]
@@ -141,16 +142,14 @@ class SimWorker:
     def _check_that_it_is_current(self) -> None:
         current = self.world.journal.cells[self.cell].incarnation
         if current != self.incarnation:
-            self.world.promises.broken(
-                "Only a cell's current life is given the cell", f"{self}, not {current}", self.cell
-            )
+            self.world.promises.broken(Promise.LIVES, f"{self}, not {current}", self.cell)
 
     def _note_inputs(self, message: Any) -> None:
         for packed in getattr(message, "inputs", ()) if not isinstance(message, Start) else ():
             known = self.inputs_seen.setdefault(packed.number, packed)
             if known != packed:
                 self.world.promises.broken(
-                    "An input has one number, and a number one input",
+                    Promise.NUMBERED,
                     f"{known} {packed}",
                     self.cell,
                 )

@@ -30,7 +30,7 @@ def test_the_seeds_reach_what_they_are_for() -> None:
     """Worlds without trouble would prove nothing: crashes at every kind of port call, and ends."""
     moments: dict[str, int] = {}
     reasons: dict[str, int] = {}
-    for seed in range(1, 301):
+    for seed in range(1, 601):
         world = run_seed(seed)
         for moment in world.supervisor.crashes:
             moments[moment] = moments.get(moment, 0) + 1
@@ -38,6 +38,7 @@ def test_the_seeds_reach_what_they_are_for() -> None:
             assert log.final is not None
             reason = log.final.reason.value if log.final.reason else "terminated"
             reasons[reason] = reasons.get(reason, 0) + 1
-    wanted = {"before commit", "after commit", "before tell_host", "before tell_worker"}
-    assert wanted <= moments.keys(), moments
+    calls = ("open", "commit", "tell_host", "tell_worker", "fork", "watch_host", "session_records")
+    wanted = {f"{moment} {call}" for moment in ("before", "after") for call in calls}
+    assert wanted <= moments.keys(), wanted - moments.keys()
     assert {"ended", "raised", "lost", "terminated"} <= reasons.keys(), reasons
