@@ -63,7 +63,6 @@ class CellRun:
         self._tasks = 0
         self._made = 0
         self._blocked: Generator[Wait, Any, None] | None = None
-        self._floor_ns = 0
         self.spawn(program.actions)
 
     def spawn(self, actions: tuple[Action, ...]) -> None:
@@ -92,7 +91,7 @@ class CellRun:
                 return int(wait[1])
             elif wait[0] == "sleep":
                 self._made += 1
-                due_ns = max(self._now_ns(), self._floor_ns) + wait[1]
+                due_ns = self._now_ns() + wait[1]
                 heapq.heappush(self._timers, (due_ns, self._made, task))
             elif wait[0] == "fetch":
                 self._blocked, self.fetching = task, wait[1]
@@ -113,7 +112,6 @@ class CellRun:
     def hand_over(self, taken: PackedInput) -> None:
         """One input moves the cell."""
         self.truth.taken.append(taken)
-        self._floor_ns = max(self._floor_ns, taken.stamp_ns, taken.due_ns)
         if taken.kind is InputKind.TIMER:
             while self._timers and self._timers[0][0] <= taken.due_ns:
                 self._ready.append(heapq.heappop(self._timers)[2])

@@ -43,7 +43,6 @@ class Trouble(Enum):
 
 _OF_THE_DISK = (Trouble.DISK_FULL, Trouble.WRITE_LOST, Trouble.WRITE_KEPT)
 _OF_HOSTS = (Trouble.HOST, Trouble.MACHINE)
-_OF_WORKERS = (Trouble.WORKERS, Trouble.ZYGOTE, Trouble.MACHINE)
 
 PROGRAMS = (
     Program(
@@ -131,8 +130,8 @@ class Stage(World):
         """Whether the second crash has been, too."""
         return len(self.supervisor.crashes) > 1
 
-    def run(self) -> None:
-        """The whole story. Raises `PromiseBroken` if a promise breaks."""
+    def play(self) -> None:
+        """The story, and what must be true at its end."""
         self.supervisor.start()
         host = self.add_host("host-A", self.ask(take_over=False))
         for number, program in enumerate(PROGRAMS):
@@ -213,8 +212,6 @@ class Stage(World):
             self._harmed("", f"{len(self.journal.cells)} cells of {len(PROGRAMS)}")
         for cell, log in self.journal.cells.items():
             assert log.final is not None
-            if log.final.reason is Reason.LOST and self.trouble in _OF_WORKERS:
-                continue
             program = self.programs[self.disk.cells[cell].name]
             if log.final.kind is EventKind.TERMINATED and program.name == TERMINATED:
                 continue

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 KINDS = {
     "crash": 12,
-    "kill worker": 2,
+    "kill worker": 6,
+    "kill workers on and on": 5,
+    "machine": 2,
     "freeze worker": 3,
     "host vanishes": 3,
     "successor": 3,
@@ -71,11 +73,13 @@ class Faults:
             self.world.net.repeats = rng.choice((0.02, 0.2))
         if rng.random() < 0.5:
             self.world.net.straggles = 0.7
-        count = rng.choice((0, 1, 2, 3, 4, 5, 7))
+        count = rng.choice((0, 2, 3, 4, 6, 8, 12))
         for kind in rng.choices(list(KINDS), list(KINDS.values()), k=count):
             at_ns = int(length_ns * rng.random() ** 2)
             if kind == "crash after fork" or rng.random() < 0.3:
                 at_ns = rng.randrange(15 * MS)  # while cells are being made
+            elif rng.random() < 0.6:
+                at_ns = rng.randrange(200 * MS)  # while most of them run
             time.later(at_ns, lambda kind=kind: self._strike(kind))  # type: ignore[misc]
 
     def stop(self) -> None:
@@ -154,9 +158,25 @@ class Faults:
         return self.world.rng.choice(living) if living else None
 
     def _kill_worker(self) -> None:
-        worker = self._victim()
+        worker = None if self._over else self._victim()
         if worker is not None:
+            worker.is_lost = True
             self.world.zygote.ended(worker.token, -9, killed=False)
+
+    def _kill_workers_on_and_on(self) -> None:
+        """One after the other, also while they are run again."""
+        rng = self.world.rng
+        at_ns = 0
+        for _ in range(rng.randint(2, 5)):
+            at_ns += rng.randrange(1, 40) * MS
+            self.world.time.later(at_ns, self._kill_worker)
+
+    def _machine(self) -> None:
+        """Everything is gone at once but the disk."""
+        for host in self.world.hosts:
+            host.vanish()
+        self.world.zygote.crash()
+        self.world.supervisor.crash()
 
     def _freeze_worker(self) -> None:
         worker = self._victim()

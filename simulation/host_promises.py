@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ..protocol.host_answers import CallOffered, NoticeOffered
 from ..protocol.packed import EventKind, InputKind, PackedEvent, PackedInput, Reason
+from ..supervisor.core.facts import EventMark
+from ..supervisor.core.losses import LOSSES_MAX
 from .cell_run import Truth
 from .promise import Promise, PromiseBroken
 
@@ -29,14 +31,23 @@ class HostPromises:
         self.notices: dict[str, set[int]] = {}
         self.notice_order: dict[tuple[str, str], int] = {}
 
-    def broken(self, promise: Promise, detail: str, cell: str = "") -> None:
+    def broken(self, promise: Promise, detail: str, cell: str = "") -> NoReturn:
         """Say so, and stop."""
         raise PromiseBroken(promise, detail, cell)
 
     def _truth(self, cell: str) -> Truth:
+        """What the last life of a cell did."""
         log = self.world.journal.cells.get(cell)
         worker = self.world.worker_of(cell, log.incarnation) if log is not None else None
         return worker.run.truth if worker is not None and worker.run is not None else Truth()
+
+    def _truths(self, cell: str) -> list[Truth]:
+        """What each life of a cell did; the last may still be on its way to where others were."""
+        return [life.run.truth for life in self.world.lives_of(cell) if life.run is not None]
+
+    def _furthest(self, cell: str) -> Truth:
+        truths = self._truths(cell)
+        return max(truths, key=lambda truth: len(truth.texts)) if truths else Truth()
 
     # -- events -----------------------------------------------------------------------------------
 
@@ -60,7 +71,7 @@ class HostPromises:
         self._output(cell, event, who, last, acked_stop)
 
     def _output(self, cell: str, event: PackedEvent, who: str, last: int, acked_stop: int) -> None:
-        texts = self._truth(cell).texts
+        texts = self._furthest(cell).texts
         received = self.received.setdefault(cell, set())
         for place, item in enumerate(event.output):
             if item.index != event.output[0].index + place:
@@ -71,9 +82,10 @@ class HostPromises:
                 self.broken(Promise.OUTPUT, f"{who} with {item.index} again", cell)
             received.add(item.index)
         if event.kind in (EventKind.COMPLETED, EventKind.TERMINATED):
-            self._final(cell, event, who, texts)
+            self._final(cell, event, who)
 
-    def _final(self, cell: str, event: PackedEvent, who: str, texts: list[str]) -> None:
+    def _final(self, cell: str, event: PackedEvent, who: str) -> None:
+        texts = self._truth(cell).texts
         mark = self.world.journal.cells[cell].final
         assert mark is not None
         missing = set(range(mark.stop)) - self.received[cell]
@@ -127,7 +139,8 @@ class HostPromises:
 
     def noticed(self, host: str, notice: NoticeOffered) -> None:
         """A holder has received a notification."""
-        texts = self._truth(notice.cell).notices
+        lives = [truth.notices for truth in self._truths(notice.cell)]
+        texts = max(lives, key=len, default=[])
         who = f"{host} got {notice.number} {notice.text!r}"
         if notice.number > len(texts) or texts[notice.number - 1] != notice.text:
             self.broken(Promise.NOTICES, who, notice.cell)
@@ -140,14 +153,23 @@ class HostPromises:
 
     # -- the end ----------------------------------------------------------------------------------
 
+    def _at_its_end(self, cell: str, final: EventMark) -> None:
+        """With replay no cell ends for what happened to its workers, but by three losses."""
+        if not self.world.replays or final.reason in (None, Reason.ENDED, Reason.RAISED):
+            return
+        losses = sum(life.is_lost for life in self.world.lives_of(cell))
+        if final.reason is not Reason.POISON or losses < LOSSES_MAX:
+            self.broken(Promise.UNHARMED, f"{final} after {losses} losses", cell)
+
     def at_the_end(self) -> None:
         """Faults have stopped and everybody has had time."""
         for cell, log in self.world.journal.cells.items():
             if log.final is None:
                 self.broken(Promise.LIVENESS, "it has not ended", cell)
-            loads = dict(self._truth(cell).loads)
-            if len(loads) == 2 and len(set(loads.values())) == 2:
-                self.broken(Promise.WHOLE, f"it loaded {loads}", cell)
+            self._at_its_end(cell, log.final)
+            loads = {load for truth in self._truths(cell) for load in truth.loads}
+            if len({content for _, content in loads}) > 1:
+                self.broken(Promise.WHOLE, f"it loaded {sorted(loads)}", cell)
             missing = set(range(1, log.notices + 1)) - self.notices.get(cell, set())
             if missing:
                 self.broken(Promise.NOTICES, f"nobody ever got {sorted(missing)}", cell)

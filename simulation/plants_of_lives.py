@@ -13,6 +13,7 @@ from ..supervisor.core import (
     ask_steps,
     turn,
     worker_routes,
+    worker_starts,
 )
 from ..supervisor.core import records as r
 from ..supervisor.core.effects import KillWorker
@@ -27,7 +28,7 @@ from .promise import Promise
 
 @planted(1_400, Promise.LIVES)
 def no_incarnation_check(stack: ExitStack) -> None:
-    issue, hello = worker_routes.issue_worker, worker_routes._on_hello
+    issue, hello = worker_starts.issue_worker, worker_routes._on_hello
 
     def keep_the_old(fleet: Fleet, state: Any, now_ns: int) -> Any:
         old = state.token
@@ -44,7 +45,7 @@ def no_incarnation_check(stack: ExitStack) -> None:
     def believe(fleet: Fleet, state: Any, message: Any, now_ns: int) -> None:
         hello(fleet, state, replace(message, incarnation=state.cell.incarnation), now_ns)
 
-    put(stack, worker_routes, "issue_worker", keep_the_old)
+    put(stack, worker_starts, "issue_worker", keep_the_old)
     put(stack, Fleet, "by_token", anybody)
     put(stack, worker_routes, "_on_hello", believe)
 

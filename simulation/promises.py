@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .world import World
 
 
+ASLEEP = "it was put to sleep"
+
+
 @dataclass
 class CellLog:
     """What the journal has said of one cell so far."""
@@ -153,8 +156,11 @@ class JournalPromises:
 
     def _lost(self, cell: str, log: CellLog, record: r.WorkerLost) -> None:
         worker = self.world.worker_of(cell, record.incarnation)
-        if worker is not None and not worker.is_dead:
+        if worker is not None and not worker.is_dead and record.why != ASLEEP:
             self.broken(Promise.HONEST, record.why, cell)
+
+    def _diverged(self, cell: str, log: CellLog, record: r.ReplayDiverged) -> None:
+        self.broken(Promise.SAME_AGAIN, str(record.divergence), cell)
 
     def _input(self, cell: str, log: CellLog, record: Any) -> None:
         if isinstance(record, r.CallFinished):
@@ -220,6 +226,7 @@ _CHECKS: dict[type, Callable[[JournalPromises, str, Any, Any], None]] = {
     r.YieldMade: JournalPromises._yielded,
     r.EventAcknowledged: JournalPromises._event_acknowledged,
     r.WorkerLost: JournalPromises._lost,
+    r.ReplayDiverged: JournalPromises._diverged,
     r.CallFinished: JournalPromises._input,
     r.TimerDue: JournalPromises._input,
     r.CallsReturned: JournalPromises._returned,

@@ -10,7 +10,8 @@ from typing import Any
 from ..protocol.host_requests import SessionAsk
 from ..protocol.ids import Incarnation
 from ..protocol.limits import Limits
-from ..protocol.packed import CellKind, OnUnknown, ToolKind, ToolSpec
+from ..protocol.packed import CellKind, OnUnknown, PackedInput, ToolKind, ToolSpec
+from ..worker import real
 from . import scripts
 from .faults import Faults
 from .host_promises import HostPromises
@@ -20,7 +21,7 @@ from .promises import JournalPromises
 from .sim_host import MS, SECOND, SimHost
 from .sim_processes import Zygote
 from .sim_supervisor import SimSupervisor
-from .sim_time import SimTime
+from .sim_time import START_NS, SimTime
 from .sim_wires import Net
 from .sim_worker import SimWorker
 
@@ -41,7 +42,7 @@ TOOLS = (
 
 
 class World:
-    """Everything that happens for one seed. `run()` raises `PromiseBroken` if a promise breaks."""
+    """Everything that happens for one seed."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -52,6 +53,8 @@ class World:
         self.net = Net(self.time, self.rng)
         self.net.encodes = seed % 16 == 0
         self.workers: dict[tuple[str, Incarnation], SimWorker] = {}
+        self.inputs_seen: dict[str, dict[int, PackedInput]] = {}
+        self.replays = seed % 6 != 0  # else a cell ends with its worker
         self.programs: dict[str, Program] = {}
         self.zygote = Zygote(self.time, self.rng, self._birth)
         self.hosts: list[SimHost] = []
@@ -72,6 +75,10 @@ class World:
         """The worker of this life of a cell."""
         return None if incarnation is None else self.workers.get((cell, incarnation))
 
+    def lives_of(self, cell: str) -> list[SimWorker]:
+        """All workers that were forked for this cell, in their order."""
+        return [worker for (name, _), worker in self.workers.items() if name == cell]
+
     def note(self, who: object, verb: str, what: object) -> None:
         """One line of the story."""
         self.story.append((self.time.now_ns, who, verb, what))
@@ -84,6 +91,18 @@ class World:
     # -- one run ----------------------------------------------------------------------------------
 
     def run(self) -> None:
+        """The whole of it. Raises `PromiseBroken` if a promise breaks."""
+        # What workers ask of the machine is asked of this one.
+        monotonic_ns, real.monotonic_ns = real.monotonic_ns, self._monotonic_ns
+        try:
+            self.play()
+        finally:
+            real.monotonic_ns = monotonic_ns
+
+    def _monotonic_ns(self) -> int:
+        return self.time.now_ns - START_NS
+
+    def play(self) -> None:
         """Trouble first, then calm until everything has ended."""
         self.supervisor.start()
         self._first_holder()
@@ -119,7 +138,7 @@ class World:
 
     def ask(self, *, take_over: bool) -> SessionAsk:
         """To open the session."""
-        return SessionAsk("s", TOOLS, None, None, None, Limits(), take_over)
+        return SessionAsk("s", TOOLS, None, self.replays, None, Limits(), take_over)
 
     def add_host(self, name: str, session: SessionAsk | None) -> SimHost:
         """One more host's process."""
@@ -146,6 +165,8 @@ class World:
             host.drive(scripts.terminate(self, host, cell, delay_ns))
         if self.rng.random() < 0.3:
             host.drive(scripts.look_around(self, host, cell))
+        if self.rng.random() < 0.2:
+            host.drive(scripts.put_to_sleep(self, host, cell))
         for other in self.hosts:
             if other is not host and other.is_alive:
                 self._race(other, cell, program.kind)
