@@ -177,6 +177,8 @@ class Stage(World):
         self.supervisor.blow(point)
 
     def _kill_workers(self, point: str) -> None:
+        for worker in self.workers.values():
+            worker.is_lost = worker.is_lost or not worker.is_dead
         for token in list(self.zygote.living):
             self.zygote.ended(token, -9, killed=False)
 

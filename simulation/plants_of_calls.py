@@ -35,7 +35,7 @@ def inputs_are_numbered_twice(stack: ExitStack) -> None:
     put(stack, apply._APPLY, r.CallFinished, stay)
 
 
-@planted(500, Promise.CALLS)
+@planted(100, Promise.CALLS)
 def a_reconnect_dispatches_calls_again(stack: ExitStack) -> None:
     offer_again = offers.offer_again
 
@@ -50,7 +50,7 @@ def a_reconnect_dispatches_calls_again(stack: ExitStack) -> None:
     put(stack, attach_routes, "offer_again", once_more)
 
 
-@planted(1_900, Promise.UNKNOWN)
+@planted(500, Promise.UNKNOWN)
 def an_unknown_outcome_is_retried_at_once(stack: ExitStack) -> None:
     def retry(fleet: Fleet, name: str, call: Any, attachment: Any, now_ns: int) -> None:
         cell = fleet.cells[name].cell
@@ -59,7 +59,7 @@ def an_unknown_outcome_is_retried_at_once(stack: ExitStack) -> None:
     put(stack, offers, "_decide_unknown", retry)
 
 
-@planted(500, Promise.LIVENESS)
+@planted(100, Promise.LIVENESS)
 def offers_are_not_repeated(stack: ExitStack) -> None:
     put(stack, attach_routes, "offer_again", lambda fleet, attachment, holding: None)
 
@@ -67,7 +67,7 @@ def offers_are_not_repeated(stack: ExitStack) -> None:
 # -- stored values --------------------------------------------------------------------------------
 
 
-@planted(300, Promise.WRITES)
+@planted(200, Promise.WRITES)
 def writes_are_visible_at_terminate(stack: ExitStack) -> None:
     terminate = host_routes._terminate
 
@@ -81,7 +81,7 @@ def writes_are_visible_at_terminate(stack: ExitStack) -> None:
     put(stack, host_routes._ASKS, h.Terminate, publish)
 
 
-@planted(1_500, Promise.WHOLE)
+@planted(600, Promise.WHOLE)
 def a_cell_reads_the_newest_values(stack: ExitStack) -> None:
     on_fetch = worker_routes._on_fetch
 
@@ -92,7 +92,7 @@ def a_cell_reads_the_newest_values(stack: ExitStack) -> None:
     put(stack, worker_routes, "_on_fetch", newest)
 
 
-@planted(700, Promise.WRITES)
+@planted(400, Promise.WRITES)
 def a_lost_cell_publishes_its_writes(stack: ExitStack) -> None:
     end = endings._end
 
@@ -108,7 +108,7 @@ def a_lost_cell_publishes_its_writes(stack: ExitStack) -> None:
 # -- notifications --------------------------------------------------------------------------------
 
 
-@planted(1_500, Promise.NOTICES)
+@planted(100, Promise.NOTICES)
 def notifications_wait_for_nobody(stack: ExitStack) -> None:
     tell = Speaker._tell_host
 

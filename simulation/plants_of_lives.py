@@ -26,7 +26,7 @@ from .promise import Promise
 # -- lives ----------------------------------------------------------------------------------------
 
 
-@planted(1_400, Promise.LIVES)
+@planted(4_300, Promise.LIVES)
 def no_incarnation_check(stack: ExitStack) -> None:
     issue, hello = worker_starts.issue_worker, worker_routes._on_hello
 
@@ -50,7 +50,7 @@ def no_incarnation_check(stack: ExitStack) -> None:
     put(stack, worker_routes, "_on_hello", believe)
 
 
-@planted(200, Promise.LIVES)
+@planted(100, Promise.LIVES)
 def incarnation_restarts_after_a_crash(stack: ExitStack) -> None:
     def same_again(self: Fleet) -> Incarnation:
         return Incarnation(1, self.next_number("incarnation"))
@@ -58,7 +58,7 @@ def incarnation_restarts_after_a_crash(stack: ExitStack) -> None:
     put(stack, Fleet, "next_incarnation", same_again)
 
 
-@planted(300, Promise.BELIEVABLE)
+@planted(100, Promise.BELIEVABLE)
 def no_sequence_check(stack: ExitStack) -> None:
     on_said = worker_routes._on_said
 
@@ -68,7 +68,7 @@ def no_sequence_check(stack: ExitStack) -> None:
     put(stack, worker_routes, "_on_said", take_all)
 
 
-@planted(500, Promise.LIVENESS)
+@planted(100, Promise.LIVENESS)
 def an_adopted_worker_gets_no_inputs(stack: ExitStack) -> None:
     on_adopted = worker_routes._on_adopted
 
@@ -78,7 +78,7 @@ def an_adopted_worker_gets_no_inputs(stack: ExitStack) -> None:
     put(stack, worker_routes, "_on_adopted", has_all)
 
 
-@planted(200, Promise.NONE_LEFT)
+@planted(100, Promise.NONE_LEFT)
 def terminate_kills_nobody(stack: ExitStack) -> None:
     terminated = announce._ANNOUNCE[r.CellTerminated]
 
@@ -89,7 +89,7 @@ def terminate_kills_nobody(stack: ExitStack) -> None:
     put(stack, announce._ANNOUNCE, r.CellTerminated, mercy)
 
 
-@planted(200, Promise.ENDED)
+@planted(100, Promise.ENDED)
 def completion_after_terminate_is_accepted(stack: ExitStack) -> None:
     on_spoke = worker_routes.on_spoke
 
@@ -106,7 +106,7 @@ def completion_after_terminate_is_accepted(stack: ExitStack) -> None:
 # -- output ---------------------------------------------------------------------------------------
 
 
-@planted(200, Promise.CARRIED)
+@planted(100, Promise.CARRIED)
 def output_is_carried_twice(stack: ExitStack) -> None:
     yielded = apply._APPLY[r.YieldMade]
 
@@ -117,7 +117,7 @@ def output_is_carried_twice(stack: ExitStack) -> None:
     put(stack, apply._APPLY, r.YieldMade, again)
 
 
-@planted(200, Promise.CARRIED)
+@planted(100, Promise.CARRIED)
 def acknowledgements_are_ignored(stack: ExitStack) -> None:
     put(stack, apply._APPLY, r.EventAcknowledged, lambda cell, record, at_ns: cell)
     consumed = apply._APPLY[r.GenerationConsumed]
@@ -129,7 +129,7 @@ def acknowledgements_are_ignored(stack: ExitStack) -> None:
     )
 
 
-@planted(300, Promise.CARRIED)
+@planted(100, Promise.CARRIED)
 def a_skipped_event_takes_its_output_along(stack: ExitStack) -> None:
     consumed = apply._APPLY[r.GenerationConsumed]
 
@@ -142,7 +142,7 @@ def a_skipped_event_takes_its_output_along(stack: ExitStack) -> None:
     put(stack, apply._APPLY, r.GenerationConsumed, drop)
 
 
-@planted(600, Promise.CARRIED)
+@planted(100, Promise.CARRIED)
 def the_end_forgets_what_nobody_had(stack: ExitStack) -> None:
     terminate = ask_steps.terminate
 

@@ -25,7 +25,7 @@ from .promise import Promise
 # -- commit, then speak ---------------------------------------------------------------------------
 
 
-@planted(300, Promise.CREATED)
+@planted(100, Promise.CREATED)
 def reply_before_commit(stack: ExitStack) -> None:
     decide = Loop._decide
 
@@ -39,7 +39,7 @@ def reply_before_commit(stack: ExitStack) -> None:
     put(stack, Loop, "_decide", decide_and_reply)
 
 
-@planted(1_000, Promise.CREATED)
+@planted(100, Promise.CREATED)
 def a_failed_commit_is_not_undone(stack: ExitStack) -> None:
     def forget(self: Fleet) -> None:
         self.entries.clear()
@@ -48,7 +48,7 @@ def a_failed_commit_is_not_undone(stack: ExitStack) -> None:
     put(stack, Fleet, "undo", forget)
 
 
-@planted(400, Promise.ONCE)
+@planted(100, Promise.ONCE)
 def a_repeat_is_forgotten_by_a_crash(stack: ExitStack) -> None:
     put(stack, turn, "Remembered", lambda kind, cell="": None)
 
@@ -77,7 +77,7 @@ def consumed_before_the_confirmation(stack: ExitStack) -> None:
     put(stack, announce._ANNOUNCE, r.GenerationConsumed, continue_too)
 
 
-@planted(200, Promise.NAMED)
+@planted(100, Promise.NAMED)
 def no_generation_check(stack: ExitStack) -> None:
     resume = ask_steps._resume
 
@@ -88,7 +88,7 @@ def no_generation_check(stack: ExitStack) -> None:
     put(stack, ask_steps, "_resume", resume_any)
 
 
-@planted(300, Promise.ONE_RESUMED)
+@planted(200, Promise.ONE_RESUMED)
 def resumed_is_answered_to_both_racers(stack: ExitStack) -> None:
     consumed = announce._ANNOUNCE[r.GenerationConsumed]
 
@@ -104,7 +104,7 @@ def resumed_is_answered_to_both_racers(stack: ExitStack) -> None:
     put(stack, announce._ANNOUNCE, r.GenerationConsumed, generous)
 
 
-@planted(1_300, Promise.TOLD)
+@planted(800, Promise.TOLD)
 def resumed_is_answered_when_the_worker_is_gone(stack: ExitStack) -> None:
     put(
         stack,
@@ -126,7 +126,7 @@ def one_resume_takes_all_inputs_whatever_was_asked(stack: ExitStack) -> None:
     put(stack, ask_steps, "_begin", drain)
 
 
-@planted(1_000, Promise.SAME_ANSWER)
+@planted(1_700, Promise.SAME_ANSWER)
 def after_a_crash_whoever_asks_first_has_resumed(stack: ExitStack) -> None:
     consumed = announce._ANNOUNCE[r.GenerationConsumed]
 

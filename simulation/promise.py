@@ -50,6 +50,7 @@ class Promise(StrEnum):
     # Processes
     LIVES = "No two lives of a cell bear the same number, and only the last one counts"
     SAME_AGAIN = "A cell that is run again says what it has said before"
+    COUNTED = "A loss counts against a cell only if its own worker ended by itself"
     HONEST = "No honest worker is given up while it lives"
     BELIEVABLE = "A worker never hears what cannot be"
     NONE_LEFT = "No worker is left of a cell that has ended"

@@ -158,6 +158,8 @@ class JournalPromises:
         worker = self.world.worker_of(cell, record.incarnation)
         if worker is not None and not worker.is_dead and record.why != ASLEEP:
             self.broken(Promise.HONEST, record.why, cell)
+        if record.counts and (worker is None or not worker.is_lost):
+            self.broken(Promise.COUNTED, record.why, cell)
 
     def _diverged(self, cell: str, log: CellLog, record: r.ReplayDiverged) -> None:
         self.broken(Promise.SAME_AGAIN, str(record.divergence), cell)
