@@ -18,6 +18,9 @@ from tidemark.protocol.host_requests import AskInfo, Request
 from tidemark.protocol.ids import Incarnation, worker_token
 from tidemark.protocol.limits import Limits
 from tidemark.protocol.worker_messages import Acknowledge, Hello
+from tidemark.simulation.sim_processes import SimProcesses, Worker, Zygote
+from tidemark.simulation.sim_time import SimClock, SimTime
+from tidemark.simulation.sim_wires import Line, Net
 from tidemark.supervisor.core.events import (
     FleetEvent,
     HostAsked,
@@ -32,9 +35,6 @@ from tidemark.supervisor.shell.os_processes import OsProcesses
 from tidemark.supervisor.shell.ports import Clock, Processes, Wires
 from tidemark.supervisor.shell.zmq_wires import ZmqWires
 
-from fakes.sim_processes import SimProcesses, Worker, Zygote
-from fakes.sim_time import SimClock, SimTime
-from fakes.sim_wires import Line, Net
 from fakes.waiting import until
 
 CELL, LIFE = "c00000000000001-00000007", Incarnation(1, 1)

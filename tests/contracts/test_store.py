@@ -10,13 +10,12 @@ import pytest
 from tidemark.protocol.ids import NO_REQUEST, Incarnation, RequestRef, cell_id
 from tidemark.protocol.limits import Limits
 from tidemark.protocol.packed import CellKind, EventKind, OutputKind, Reason, Stepping
+from tidemark.simulation.memory_store import Disk
 from tidemark.supervisor.core import records as r
 from tidemark.supervisor.core.facts import EventMark
 from tidemark.supervisor.shell import journal_schema as schema
 from tidemark.supervisor.shell.ports import Fenced, JournalFull, Store
 from tidemark.supervisor.shell.sqlite_store import SqliteStore
-
-from fakes.memory_store import Disk
 
 REQUEST = RequestRef(1, 2)
 D = b"d" * 16

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("protocol", "supervisor", "worker", "client", "command")
+ROOMS = ("protocol", "supervisor", "worker", "client", "command", "simulation")
 OTHERS = ("tests", "bench", "examples")
 
 

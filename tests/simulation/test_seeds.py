@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
+from collections import Counter
 
-from .run import run_seed
-from .world import World
+import pytest
+from tidemark.simulation.runs import run, run_seed
+from tidemark.simulation.world import World
 
 SEEDS = 2_400
 PORTION = 200
@@ -27,18 +28,32 @@ def test_a_seed_is_always_the_same_story() -> None:
         assert stories[0] == stories[1]
 
 
-def test_the_seeds_reach_what_they_are_for() -> None:
-    """Worlds without trouble would prove nothing: crashes at every kind of port call, and ends."""
-    moments: dict[str, int] = {}
-    reasons: dict[str, int] = {}
-    for seed in range(1, 301):
-        world = run_seed(seed)
-        for moment in world.supervisor.crashes:
-            moments[moment] = moments.get(moment, 0) + 1
+def _counted(seeds: range) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """The points of all crashes, how cells ended, and the records of the journals."""
+    moments: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    written: Counter[str] = Counter()
+    for seed in seeds:
+        world = World(seed)
+        world.disk.watchers.append(
+            lambda epoch, entries: written.update(
+                type(entry.record).__name__ for _, entry in entries
+            )
+        )
+        run(world)
+        moments.update(world.supervisor.crashes)
         for log in world.journal.cells.values():
             assert log.final is not None
-            reason = log.final.reason.value if log.final.reason else "terminated"
-            reasons[reason] = reasons.get(reason, 0) + 1
-    wanted = {"before commit", "after commit", "before tell_host", "before tell_worker"}
-    assert wanted <= moments.keys(), moments
+            reasons[log.final.reason.value if log.final.reason else "terminated"] += 1
+    return moments, reasons, written
+
+
+def test_the_seeds_reach_what_they_are_for() -> None:
+    """Worlds without trouble would prove nothing: crashes at every kind of port call, and ends."""
+    moments, reasons, written = _counted(range(1, 601))
+    calls = ("open", "commit", "tell_host", "tell_worker", "fork", "watch_host", "session_records")
+    wanted = {f"{moment} {call}" for moment in ("before", "after") for call in calls}
+    assert wanted <= moments.keys(), wanted - moments.keys()
     assert {"ended", "raised", "lost", "terminated"} <= reasons.keys(), reasons
+    for record in ("CellRestored", "WorkerLost", "CallsUnknown", "CallsReturned", "CallsCancelled"):
+        assert written[record] >= 3, written

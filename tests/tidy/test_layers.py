@@ -20,6 +20,7 @@ KNOWS: dict[str, set[str]] = {
     "worker": {"protocol"},
     "client": {"protocol"},
     "command": {"protocol", "client", ""},
+    "simulation": {"protocol", "supervisor/core", "supervisor/shell", "worker", "client"},
 }
 # Rooms that are pure know no more of the outside than this; the others may use what they need.
 CORE_ONLY = {"__future__", "dataclasses", "enum", "typing", "collections.abc", "heapq"}

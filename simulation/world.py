@@ -7,23 +7,22 @@ from collections import deque
 from functools import partial
 from typing import Any
 
-from tidemark.protocol.host_requests import SessionAsk
-from tidemark.protocol.ids import Incarnation
-from tidemark.protocol.limits import Limits
-from tidemark.protocol.packed import CellKind, OnUnknown, ToolKind, ToolSpec
-
-from fakes.memory_store import Disk
-from fakes.sim_processes import Zygote
-from fakes.sim_time import SimTime
-from fakes.sim_wires import Net
-
+from ..protocol.host_requests import SessionAsk
+from ..protocol.ids import Incarnation
+from ..protocol.limits import Limits
+from ..protocol.packed import CellKind, OnUnknown, PackedInput, ToolKind, ToolSpec
+from ..worker import real
 from . import scripts
 from .faults import Faults
 from .host_promises import HostPromises
+from .memory_store import Disk
 from .programs import Program, draw
 from .promises import JournalPromises
 from .sim_host import MS, SECOND, SimHost
+from .sim_processes import Zygote
 from .sim_supervisor import SimSupervisor
+from .sim_time import START_NS, SimTime
+from .sim_wires import Net
 from .sim_worker import SimWorker
 
 STORY_LINES_MAX = 400
@@ -43,7 +42,7 @@ TOOLS = (
 
 
 class World:
-    """Everything that happens for one seed. `run()` raises `PromiseBroken` if a promise breaks."""
+    """Everything that happens for one seed."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -54,6 +53,8 @@ class World:
         self.net = Net(self.time, self.rng)
         self.net.encodes = seed % 16 == 0
         self.workers: dict[tuple[str, Incarnation], SimWorker] = {}
+        self.inputs_seen: dict[str, dict[int, PackedInput]] = {}
+        self.replays = seed % 6 != 0  # else a cell ends with its worker
         self.programs: dict[str, Program] = {}
         self.zygote = Zygote(self.time, self.rng, self._birth)
         self.hosts: list[SimHost] = []
@@ -62,7 +63,6 @@ class World:
         self.disk.watchers.append(self.journal.committed)
         self.supervisor = SimSupervisor(self)
         self.faults = Faults(self)
-        self.is_calm = False
 
     def _birth(
         self, token: bytes, cell: str, incarnation: Incarnation, zygote: Zygote
@@ -74,6 +74,10 @@ class World:
     def worker_of(self, cell: str, incarnation: Incarnation | None) -> SimWorker | None:
         """The worker of this life of a cell."""
         return None if incarnation is None else self.workers.get((cell, incarnation))
+
+    def lives_of(self, cell: str) -> list[SimWorker]:
+        """All workers that were forked for this cell, in their order."""
+        return [worker for (name, _), worker in self.workers.items() if name == cell]
 
     def note(self, who: object, verb: str, what: object) -> None:
         """One line of the story."""
@@ -87,6 +91,18 @@ class World:
     # -- one run ----------------------------------------------------------------------------------
 
     def run(self) -> None:
+        """The whole of it. Raises `PromiseBroken` if a promise breaks."""
+        # What workers ask of the machine is asked of this one.
+        monotonic_ns, real.monotonic_ns = real.monotonic_ns, self._monotonic_ns
+        try:
+            self.play()
+        finally:
+            real.monotonic_ns = monotonic_ns
+
+    def _monotonic_ns(self) -> int:
+        return self.time.now_ns - START_NS
+
+    def play(self) -> None:
         """Trouble first, then calm until everything has ended."""
         self.supervisor.start()
         self._first_holder()
@@ -95,19 +111,23 @@ class World:
         self.faults.plan()
         self._until(self.faults.until_ns)
         self.faults.stop()
-        self.is_calm = True
         self.note("world", "is", "calm")
-        self._last_holder()
-        end_ns = self.time.now_ns + PATIENCE_NS
-        while self.time.now_ns < end_ns and not self._is_quiet():
-            self.time.step(end_ns)
+        self.add_last_holder()
+        self.settle()
         self.promises.at_the_end()
+
+    def settle(self) -> None:
+        """Let time go on until everything has ended, or everybody's patience."""
+        end_ns = self.time.now_ns + PATIENCE_NS
+        while self.time.now_ns < end_ns and not self.is_quiet():
+            self.time.step(end_ns)
 
     def _until(self, until_ns: int) -> None:
         while self.time.step(until_ns):
             pass
 
-    def _is_quiet(self) -> bool:
+    def is_quiet(self) -> bool:
+        """Whether every cell has ended, its worker too, and everybody knows."""
         if not self.all_ended or self.zygote.living:
             return False
         return not any(host.is_alive and host.core.waits for host in self.hosts) and (
@@ -116,12 +136,18 @@ class World:
 
     # -- hosts ------------------------------------------------------------------------------------
 
-    def _ask(self, *, take_over: bool) -> SessionAsk:
-        return SessionAsk("s", TOOLS, None, None, None, Limits(), take_over)
+    def ask(self, *, take_over: bool) -> SessionAsk:
+        """To open the session."""
+        return SessionAsk("s", TOOLS, None, self.replays, None, Limits(), take_over)
+
+    def add_host(self, name: str, session: SessionAsk | None) -> SimHost:
+        """One more host's process."""
+        host = SimHost(self, name, session)
+        self.hosts.append(host)
+        return host
 
     def _first_holder(self) -> None:
-        host = SimHost(self, "host-A", self._ask(take_over=False))
-        self.hosts.append(host)
+        host = self.add_host("host-A", self.ask(take_over=False))
         for number in range(self.rng.choice((1, 1, 2, 3))):
             program = draw(self.rng, f"program {number}")
             self.programs[program.name] = program
@@ -139,6 +165,8 @@ class World:
             host.drive(scripts.terminate(self, host, cell, delay_ns))
         if self.rng.random() < 0.3:
             host.drive(scripts.look_around(self, host, cell))
+        if self.rng.random() < 0.2:
+            host.drive(scripts.put_to_sleep(self, host, cell))
         for other in self.hosts:
             if other is not host and other.is_alive:
                 self._race(other, cell, program.kind)
@@ -150,24 +178,22 @@ class World:
 
     def add_racer(self) -> None:
         """A host without a session, that does the same with the same cells."""
-        host = SimHost(self, f"racer-{len(self.hosts)}", None)
-        self.hosts.append(host)
+        host = self.add_host(f"racer-{len(self.hosts)}", None)
         for cell, summary in self.disk.cells.items():
             self._race(host, cell, CellKind(summary.kind))
 
     def add_successor(self) -> None:
         """Another host takes the session over."""
-        host = SimHost(self, f"host-{len(self.hosts)}", self._ask(take_over=True))
-        self.hosts.append(host)
+        host = self.add_host(f"host-{len(self.hosts)}", self.ask(take_over=True))
         host.on_opened = partial(self._succeed, host)
 
     def _succeed(self, host: SimHost) -> None:
         for cell, summary in self.disk.cells.items():
             host.drive(scripts.follow(self, host, cell, CellKind(summary.kind), calm=False))
 
-    def _last_holder(self) -> None:
-        host = SimHost(self, "last", self._ask(take_over=True))
-        self.hosts.append(host)
+    def add_last_holder(self) -> None:
+        """A host that takes the session over and brings all its cells to their end."""
+        host = self.add_host("last", self.ask(take_over=True))
         host.on_opened = lambda: host.drive(scripts.bring_to_end(self, host))
 
     # -- the story --------------------------------------------------------------------------------
@@ -175,8 +201,15 @@ class World:
     def told(self) -> str:
         """The last part of what happened, and how to see it again."""
         lines = [_line(*each) for each in self.story]
-        again = f"python tests/simulation/run.py --first {self.seed} --seeds 1"
-        return "\n".join([*lines, f"seed {self.seed}; again: {again}"])
+        return "\n".join([*lines, f"{self}; again: {self.again}"])
+
+    @property
+    def again(self) -> str:
+        """The command that shows this world again."""
+        return f"tidemark-simulate --seeds 1 --first {self.seed} --story"
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}"
 
 
 def _line(at_ns: int, who: object, verb: str, what: Any) -> str:

@@ -6,31 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tidemark.protocol.ids import NO_REQUEST, Incarnation, RequestRef
-from tidemark.protocol.packed import Reason, Stepping
-from tidemark.supervisor.core import records as r
-from tidemark.supervisor.core.facts import EventMark
+from ..protocol.ids import NO_REQUEST, Incarnation, RequestRef
+from ..protocol.packed import Reason, Stepping
+from ..supervisor.core import records as r
+from ..supervisor.core.facts import EventMark
+from .promise import Promise, PromiseBroken
 
 if TYPE_CHECKING:
     from .world import World
 
 
-class PromiseBroken(AssertionError):
-    """A promise that did not hold, with the evidence."""
-
-
-ONCE = "A repeated request acts once"
-RISING = "Event numbers rise by one"
-GENERATIONS = "Generations never go back, and none is consumed twice"
-CONFIRMED = "A frontier is consumed only after the worker has confirmed Continue"
-NUMBERED = "Inputs are numbered consecutively, and a call's result is taken once"
-LIVES = "No two lives of a worker bear the same incarnation"
-WRITES = "A completed cell's writes appear all together; a terminated or lost one's never"
-UNKNOWN = "Only when its attachment has ended is a call's outcome unknown"
-CARRIED = "An event carries what no acknowledged event carried, and all of it"
-STEPS = "One resume takes the inputs that were queued, at least one, and with stepping one just one"
-HONEST = "No honest worker is given up while it lives"
-ENDED = "A cell ends once, and nothing happens to it afterwards"
+ASLEEP = "it was put to sleep"
 
 
 @dataclass
@@ -69,9 +55,9 @@ class JournalPromises:
         self.ended_attachments: set[int] = set()
         self._published: dict[str, int] = {}
 
-    def broken(self, promise: str, detail: str, cell: str = "") -> NoReturn:
+    def broken(self, promise: Promise, detail: str, cell: str = "") -> NoReturn:
         """Say so, and stop."""
-        raise PromiseBroken(f"{promise}: {cell} {detail}")
+        raise PromiseBroken(promise, detail, cell)
 
     def committed(self, epoch: int, entries: list[tuple[int, r.Entry]]) -> None:
         """All of this is in the journal now."""
@@ -86,76 +72,76 @@ class JournalPromises:
             log = self.cells.get(entry.scope)
             ended = log is not None and log.final is not None
             if ended and not isinstance(record, (*r.LAZY, r.CallsUnknown)):
-                self.broken(ENDED, f"then {record}", entry.scope)
+                self.broken(Promise.ENDED, f"then {record}", entry.scope)
             if check is not None:
                 check(self, entry.scope, log, record)
         for cell in self._published:
-            self.broken(WRITES, "it was published without its values", cell)
+            self.broken(Promise.WRITES, "it was published without its values", cell)
 
     def _acts(self, request: RequestRef, what: str) -> None:
         if request == NO_REQUEST:
             return
         before = self.requests.setdefault(request, what)
         if before != what:
-            self.broken(ONCE, f"request {request} did {before}, then {what}")
+            self.broken(Promise.ONCE, f"request {request} did {before}, then {what}")
 
     def _created(self, record: r.CellCreated) -> None:
         self._acts(record.request, f"create {record.cell}")
         if record.key:
             owner = self.keys.setdefault((record.session, record.key), record.cell)
             if owner != record.cell:
-                self.broken(ONCE, f"key {record.key} made {owner} and {record.cell}")
+                self.broken(Promise.ONCE, f"key {record.key} made {owner} and {record.cell}")
         if record.cell in self.cells:
-            self.broken(ONCE, "it was made twice", record.cell)
+            self.broken(Promise.ONCE, "it was made twice", record.cell)
         self.cells[record.cell] = CellLog(record.session, record.stepping)
 
     def _issued(self, cell: str, log: CellLog, record: r.WorkerIssued) -> None:
         if record.incarnation <= self.last_incarnation:
-            self.broken(LIVES, f"{record.incarnation} after {self.last_incarnation}", cell)
+            self.broken(Promise.LIVES, f"{record.incarnation} after {self.last_incarnation}", cell)
         self.last_incarnation = log.incarnation = record.incarnation
 
     def _said(self, cell: str, log: CellLog, record: r.WorkerSaid) -> None:
         if record.incarnation != log.incarnation:
-            self.broken(LIVES, f"{record.incarnation} speaks for {log.incarnation}", cell)
+            self.broken(Promise.LIVES, f"{record.incarnation} speaks for {log.incarnation}", cell)
         waits = [step.taken for step in record.steps if isinstance(step, r.WaitBegun)]
         log.taken = waits[-1] if waits else log.taken
         log.notices += sum(isinstance(step, r.NoticeMade) for step in record.steps)
 
     def _numbered(self, cell: str, log: CellLog, mark: EventMark) -> None:
         if mark.number != log.number + 1:
-            self.broken(RISING, f"{mark.number} after {log.number}", cell)
+            self.broken(Promise.RISING, f"{mark.number} after {log.number}", cell)
         log.number = mark.number
         if mark.start != log.start:
-            self.broken(CARRIED, f"{mark.start} instead of {log.start} in {mark}", cell)
+            self.broken(Promise.CARRIED, f"{mark.start} instead of {log.start} in {mark}", cell)
 
     def _frontier(self, cell: str, log: CellLog, record: r.FrontierReached) -> None:
         self._numbered(cell, log, record.event)
         if record.event.generation != log.generation + 1 or log.consumed != log.generation:
             detail = f"{record.event.generation} after {log.generation}, consumed {log.consumed}"
-            self.broken(GENERATIONS, detail, cell)
+            self.broken(Promise.GENERATIONS, detail, cell)
         if log.taken != log.upto:
-            self.broken(STEPS, f"it took {log.taken} of {log.upto}", cell)
+            self.broken(Promise.STEPS, f"it took {log.taken} of {log.upto}", cell)
         log.generation = record.event.generation
         log.frontier = record.event
         numbers = [call.number for call in record.event.calls]
         if numbers != sorted(set(numbers)):
-            self.broken("A frontier lists its calls in numeric order", str(numbers), cell)
+            self.broken(Promise.ORDERED, str(numbers), cell)
 
     def _consumed(self, cell: str, log: CellLog, record: r.GenerationConsumed) -> None:
         if record.generation != log.generation or record.generation <= log.consumed:
             detail = f"{record.generation} of {log.generation}, consumed {log.consumed}"
-            self.broken(GENERATIONS, detail, cell)
+            self.broken(Promise.CONSUMED, detail, cell)
         self._acts(record.request, f"consume {record.generation} of {cell}")
         one = log.stepping is Stepping.ONE
         if record.upto <= log.taken or (one and record.upto != log.taken + 1):
-            self.broken(STEPS, f"from {log.taken} up to {record.upto}", cell)
+            self.broken(Promise.STEPS, f"from {log.taken} up to {record.upto}", cell)
         log.consumed, log.upto = record.generation, record.upto
         self._acknowledged(cell, log, record.acknowledged)
         log.frontier = None
         worker = self.world.worker_of(cell, log.incarnation)
         left = worker.steps.left if worker is not None and worker.steps is not None else 0
         if left < record.generation:
-            self.broken(CONFIRMED, f"{record.generation}; the worker has left {left}", cell)
+            self.broken(Promise.CONFIRMED, f"{record.generation}; the worker has left {left}", cell)
 
     def _acknowledged(self, cell: str, log: CellLog, number: int) -> None:
         if log.frontier is not None and log.frontier.number == number:
@@ -170,36 +156,41 @@ class JournalPromises:
 
     def _lost(self, cell: str, log: CellLog, record: r.WorkerLost) -> None:
         worker = self.world.worker_of(cell, record.incarnation)
-        if worker is not None and not worker.is_dead:
-            self.broken(HONEST, record.why, cell)
+        if worker is not None and not worker.is_dead and record.why != ASLEEP:
+            self.broken(Promise.HONEST, record.why, cell)
+        if record.counts and (worker is None or not worker.is_lost):
+            self.broken(Promise.COUNTED, record.why, cell)
+
+    def _diverged(self, cell: str, log: CellLog, record: r.ReplayDiverged) -> None:
+        self.broken(Promise.SAME_AGAIN, str(record.divergence), cell)
 
     def _input(self, cell: str, log: CellLog, record: Any) -> None:
         if isinstance(record, r.CallFinished):
             if record.call in log.finished_calls:
-                self.broken(NUMBERED, f"call {record.call} has finished twice", cell)
+                self.broken(Promise.NUMBERED, f"call {record.call} has finished twice", cell)
             log.finished_calls.add(record.call)
         if record.input:
             if record.input != log.inputs + 1:
-                self.broken(NUMBERED, f"{record.input} after {log.inputs}", cell)
+                self.broken(Promise.NUMBERED, f"{record.input} after {log.inputs}", cell)
             log.inputs = record.input
 
     def _returned(self, cell: str, log: CellLog, record: r.CallsReturned) -> None:
         for call in record.calls:
             if call not in log.unknown:
-                self.broken(UNKNOWN, f"call {call} is given out again", cell)
+                self.broken(Promise.UNKNOWN, f"call {call} is given out again", cell)
             log.unknown.discard(call)
             log.returned[call] = log.returned.get(call, 0) + 1
 
     def _dispatched(self, cell: str, log: CellLog, record: r.CallsDispatched) -> None:
         for call in record.calls:
             if call in log.dispatched and call not in log.returned:
-                self.broken(UNKNOWN, f"call {call} is dispatched again", cell)
+                self.broken(Promise.UNKNOWN, f"call {call} is dispatched again", cell)
             log.dispatched[call] = record.attachment
 
     def _unknown(self, cell: str, log: CellLog, record: r.CallsUnknown) -> None:
         for call in record.calls:
             if log.dispatched.get(call) not in self.ended_attachments:
-                self.broken(UNKNOWN, f"call {call} is said to be unknown", cell)
+                self.broken(Promise.UNKNOWN, f"call {call} is said to be unknown", cell)
             log.unknown.add(call)
 
     def _detached(self, scope: str, log: None, record: r.AttachmentEnded) -> None:
@@ -210,7 +201,7 @@ class JournalPromises:
         log.final = record.event
         if record.published:
             if record.event.reason not in (Reason.ENDED, Reason.RAISED):
-                self.broken(WRITES, f"published with reason {record.event.reason}", cell)
+                self.broken(Promise.WRITES, f"published with reason {record.event.reason}", cell)
             self._published[cell] = record.published
 
     def _terminated(self, cell: str, log: CellLog, record: r.CellTerminated) -> None:
@@ -220,11 +211,13 @@ class JournalPromises:
     def _stored(self, scope: str, log: None, record: r.StoredChanged) -> None:
         version = self.versions.get(record.session, 0) + 1
         if record.version != version:
-            self.broken(WRITES, f"version {record.version} instead of {version}", record.session)
+            self.broken(
+                Promise.WRITES, f"version {record.version} instead of {version}", record.session
+            )
         self.versions[record.session] = version
         self._acts(record.request, f"set {record.version}")
         if record.cell and self._published.pop(record.cell, 0) != version:
-            self.broken(WRITES, "its values appeared without its completion", record.cell)
+            self.broken(Promise.WRITES, "its values appeared without its completion", record.cell)
 
 
 _CHECKS: dict[type, Callable[[JournalPromises, str, Any, Any], None]] = {
@@ -235,6 +228,7 @@ _CHECKS: dict[type, Callable[[JournalPromises, str, Any, Any], None]] = {
     r.YieldMade: JournalPromises._yielded,
     r.EventAcknowledged: JournalPromises._event_acknowledged,
     r.WorkerLost: JournalPromises._lost,
+    r.ReplayDiverged: JournalPromises._diverged,
     r.CallFinished: JournalPromises._input,
     r.TimerDue: JournalPromises._input,
     r.CallsReturned: JournalPromises._returned,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tidemark.protocol import values
-from tidemark.protocol.ids import Incarnation
-from tidemark.protocol.limits import Limits
-from tidemark.protocol.packed import PackedInput, Reason
-from tidemark.protocol.worker_messages import (
+from ..protocol import values
+from ..protocol.ids import Incarnation
+from ..protocol.limits import Limits
+from ..protocol.packed import PackedInput, Reason
+from ..protocol.worker_messages import (
     Bye,
     Fetch,
     Finished,
@@ -18,15 +18,15 @@ from tidemark.protocol.worker_messages import (
     Start,
     ToWorker,
 )
-from tidemark.protocol.zygote_messages import Fork
-from tidemark.worker.answers import Unbelievable, answer
-from tidemark.worker.speaker import Asked, Speaker
-from tidemark.worker.steps import Steps
-
-from fakes.sim_processes import Zygote
-from fakes.sim_wires import Line
-
+from ..protocol.zygote_messages import Fork
+from ..worker.answers import Unbelievable, answer
+from ..worker.clock import CellClock
+from ..worker.speaker import Asked, Speaker
+from ..worker.steps import Steps
 from .cell_run import CellRun
+from .promise import Promise
+from .sim_processes import Zygote
+from .sim_wires import Line
 
 if TYPE_CHECKING:
     from .world import World
@@ -69,13 +69,14 @@ class SimWorker:
         self.speaker = SimSpeaker(Fork(token, cell, incarnation, "sim://", Limits()))
         self.steps: Steps | None = None
         self.start: Start | None = None
+        self.remembered: dict[int, int] = {}
         self.run: CellRun | None = None
         self.changed = _Changed(self._look_at_answers)
         self.line = Line(world.net, token, self._hear, self._on_up, queues=False)
         self.speaker.line = self.line
         self.is_dead = False
+        self.is_lost = False
         self.is_frozen = False
-        self.inputs_seen: dict[int, PackedInput] = {}
         self._stalled: list[Callable[[], None]] = []
         self._sleeps = False
         self._questions = 0
@@ -132,27 +133,35 @@ class SimWorker:
             self._note_inputs(message)
             answer(self, message)  # type: ignore[arg-type]
         except Unbelievable as error:
-            self.world.promises.broken("A worker never hears what cannot be", str(error), self.cell)
+            self.world.promises.broken(Promise.BELIEVABLE, str(error), self.cell)
         self.speaker.greet_if_due(self.steps)
         if self.start is not None and self.run is None:
-            program = self.world.programs[self.start.source]
             self._check_that_it_is_current()
-            self.run = CellRun(self.cell, program, self.say, lambda: self.world.time.now_ns)
+            self.run = self._begun(self.start)
             self._later(self.world.rng.randrange(10_000, 500_000), self._think)
+
+    def _begun(self, start: Start) -> CellRun:
+        earlier = start.earlier
+        readings = 0 if earlier is None else earlier.readings
+        self.clock = CellClock(
+            start.now_ns, start.monotonic_ns, start.began_ns, self.remembered, readings
+        )
+        self.speaker.clock = self.clock
+        program = self.world.programs[start.source]
+        return CellRun(self.cell, program, self.say, self.clock.reading)
 
     def _check_that_it_is_current(self) -> None:
         current = self.world.journal.cells[self.cell].incarnation
         if current != self.incarnation:
-            self.world.promises.broken(
-                "Only a cell's current life is given the cell", f"{self}, not {current}", self.cell
-            )
+            self.world.promises.broken(Promise.LIVES, f"{self}, not {current}", self.cell)
 
     def _note_inputs(self, message: Any) -> None:
+        seen = self.world.inputs_seen.setdefault(self.cell, {})
         for packed in getattr(message, "inputs", ()) if not isinstance(message, Start) else ():
-            known = self.inputs_seen.setdefault(packed.number, packed)
+            known = seen.setdefault(packed.number, packed)
             if known != packed:
                 self.world.promises.broken(
-                    "An input has one number, and a number one input",
+                    Promise.NUMBERED,
                     f"{known} {packed}",
                     self.cell,
                 )
@@ -199,10 +208,13 @@ class SimWorker:
                 return
             self.world.note(self, "takes", taken)
             self.world.promises.takes(self.cell, taken, run.truth)
+            self.clock.hand_over(max(taken.stamp_ns, taken.due_ns), lambda: False)
             run.hand_over(taken)
 
     def _next_turn(self, run: CellRun) -> PackedInput | None:
         steps = self.opened_steps()
+        if (again := steps.relived_wait(run.next_timer_ns)) is not None:
+            self.speaker.stream.add(again)
         taken = steps.next_input()
         if taken is None:
             self._sleeps = True

@@ -12,9 +12,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidemark.protocol import values
-from tidemark.protocol.packed import InputKind, OutputKind, PackedInput
-from tidemark.protocol.worker_messages import (
+from ..protocol import values
+from ..protocol.packed import InputKind, OutputKind, PackedInput
+from ..protocol.worker_messages import (
     Abandoned,
     Called,
     Emitted,
@@ -23,7 +23,6 @@ from tidemark.protocol.worker_messages import (
     Wrote,
     YieldAsked,
 )
-
 from .programs import Action, Program
 
 Wait = tuple[Any, ...]
@@ -64,7 +63,6 @@ class CellRun:
         self._tasks = 0
         self._made = 0
         self._blocked: Generator[Wait, Any, None] | None = None
-        self._floor_ns = 0
         self.spawn(program.actions)
 
     def spawn(self, actions: tuple[Action, ...]) -> None:
@@ -93,7 +91,7 @@ class CellRun:
                 return int(wait[1])
             elif wait[0] == "sleep":
                 self._made += 1
-                due_ns = max(self._now_ns(), self._floor_ns) + wait[1]
+                due_ns = self._now_ns() + wait[1]
                 heapq.heappush(self._timers, (due_ns, self._made, task))
             elif wait[0] == "fetch":
                 self._blocked, self.fetching = task, wait[1]
@@ -114,7 +112,6 @@ class CellRun:
     def hand_over(self, taken: PackedInput) -> None:
         """One input moves the cell."""
         self.truth.taken.append(taken)
-        self._floor_ns = max(self._floor_ns, taken.stamp_ns, taken.due_ns)
         if taken.kind is InputKind.TIMER:
             while self._timers and self._timers[0][0] <= taken.due_ns:
                 self._ready.append(heapq.heappop(self._timers)[2])

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tidemark.protocol.packed import CellKind, Stepping
+from ..protocol.packed import CellKind, Stepping
 
 Action: TypeAlias = tuple[Any, ...]
 MS = 1_000_000
@@ -29,6 +29,20 @@ class Program:
     @property
     def source(self) -> bytes:
         return self.name.encode()
+
+    @property
+    def texts(self) -> int:
+        """How many items of output a life that comes to its end puts out."""
+        return _texts(self.actions)
+
+
+def _texts(actions: tuple[Action, ...]) -> int:
+    count = 0
+    for action in actions:
+        count += action[0] in ("text", "gather", "first")
+        if action[0] == "spawn":
+            count += _texts(action[1])
+    return count
 
 
 def draw(rng: random.Random, name: str) -> Program:

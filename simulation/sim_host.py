@@ -6,9 +6,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from tidemark.client._attachment import Identity
-from tidemark.client._core import HostCore
-from tidemark.client._happenings import (
+from ..client._attachment import Identity
+from ..client._core import HostCore
+from ..client._happenings import (
     AttachRefused,
     CallToCancel,
     CallToRun,
@@ -19,15 +19,14 @@ from tidemark.client._happenings import (
     SessionGone,
     Settled,
 )
-from tidemark.client._held import Outcome
-from tidemark.protocol import values
-from tidemark.protocol.errors import TidemarkError
-from tidemark.protocol.host_answers import Answer, CallOffered, ToHost
-from tidemark.protocol.host_requests import Ask, CallRef, SessionAsk
-from tidemark.protocol.ids import NO_REQUEST, RequestRef
-from tidemark.protocol.packed import InputKind
-
-from fakes.sim_wires import Line
+from ..client._held import Outcome
+from ..protocol import values
+from ..protocol.errors import TidemarkError
+from ..protocol.host_answers import Answer, CallOffered, ToHost
+from ..protocol.host_requests import Ask, CallRef, SessionAsk
+from ..protocol.ids import NO_REQUEST, RequestRef
+from ..protocol.packed import InputKind
+from .sim_wires import Line
 
 if TYPE_CHECKING:
     from .world import World

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
-from tidemark.protocol.ids import Incarnation
-from tidemark.protocol.limits import Limits
-from tidemark.supervisor.core.events import (
+from ..protocol.ids import Incarnation
+from ..protocol.limits import Limits
+from ..supervisor.core.events import (
     FleetEvent,
     HostGone,
     WorkerEnded,
@@ -18,8 +19,6 @@ from tidemark.supervisor.core.events import (
     WorkersListed,
     ZygoteLost,
 )
-
-from .memory_store import unguarded
 from .sim_time import SimTime
 
 
@@ -71,7 +70,7 @@ class Zygote:
         for order in self._orders:  # of the one before: carried out before this, after it, or never
             luck = self.rng.random()
             if luck < self.late:
-                self.time.later(self.rng.randrange(30_000_000), lambda o=order: self._fork(o))
+                self.time.later(self.rng.randrange(30_000_000), partial(self._fork, order))
             elif luck < 0.6:
                 self._fork(order)
             else:
@@ -87,9 +86,9 @@ class Zygote:
         for end in self.ends.values():
             processes.soon(0, end)
         # Whoever finds no zygote starts one.
-        processes.started_it = processes.started_it or self.is_new
+        fresh = self.is_new and not processes.has_retaken
         self.is_new = False
-        processes.soon(0, WorkersListed(living, fresh=processes.started_it))
+        processes.soon(0, WorkersListed(living, fresh=fresh))
 
     def order(self, token: bytes, cell: str, incarnation: Incarnation) -> None:
         """Fork a worker, some time from now."""
@@ -141,6 +140,7 @@ class Zygote:
         self._orders.clear()
         if self.commander is not None:
             commander = self.commander
+            commander.has_retaken = False
             commander.arrived(ZygoteLost())
             self.commander = None
             self.time.later(
@@ -169,9 +169,9 @@ class SimProcesses:
         self._events: list[FleetEvent] = []
         self._watched: dict[int, int] = {}
         self._last_ns = 0
-        self.fuse: Callable[[str], None] = unguarded
         self.is_dead = False
-        self.started_it = False
+        self.has_retaken = False
+        self._commands = 0
         zygote.watching.append(self)
 
     def end(self) -> None:
@@ -183,6 +183,8 @@ class SimProcesses:
 
     def retake(self) -> None:
         """Take command (again): the zygote says who lives."""
+        self._commands += 1
+        self.has_retaken = self._commands > 1
         self._zygote.command(self)
 
     def soon(self, delay_ns: int, event: FleetEvent) -> None:
@@ -217,13 +219,10 @@ class SimProcesses:
         return events
 
     def fork(self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits) -> None:
-        self.fuse("before fork")
         if self._zygote.commander is self:  # else it is a zygote that has just died
             self._zygote.order(token, cell, incarnation)
-        self.fuse("after fork")
 
     def kill(self, token: bytes) -> None:
-        self.fuse("before kill")
         delay_ns = self._zygote.rng.randrange(20_000, 300_000)
         self._zygote.time.later(delay_ns, lambda: self._zygote.kill(token))
 

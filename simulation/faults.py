@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidemark.supervisor.core import records as r
-
+from ..supervisor.core import records as r
+from .fuse import AFTER, BEFORE, Charge
 from .sim_host import MS
 from .sim_worker import SimWorker
 
@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from .world import World
 
 KINDS = {
-    "crash": 8,
-    "kill worker": 2,
+    "crash": 12,
+    "kill worker": 6,
+    "kill workers on and on": 5,
+    "machine": 2,
     "freeze worker": 3,
-    "host vanishes": 2,
-    "successor": 2,
+    "host vanishes": 3,
+    "successor": 3,
     "racer": 2,
     "drop connection": 4,
     "slow": 2,
@@ -67,11 +69,17 @@ class Faults:
         self.world.zygote.late = rng.choice((0.0, 0.5))
         if rng.random() < 0.3:
             self.world.net.full_after = rng.randint(1, 4)
-        count = rng.choice((0, 1, 2, 3, 4, 5, 7))
+        if rng.random() < 0.25:
+            self.world.net.repeats = rng.choice((0.02, 0.2))
+        if rng.random() < 0.5:
+            self.world.net.straggles = 0.7
+        count = rng.choice((0, 2, 3, 4, 6, 8, 12))
         for kind in rng.choices(list(KINDS), list(KINDS.values()), k=count):
             at_ns = int(length_ns * rng.random() ** 2)
             if kind == "crash after fork" or rng.random() < 0.3:
                 at_ns = rng.randrange(15 * MS)  # while cells are being made
+            elif rng.random() < 0.6:
+                at_ns = rng.randrange(200 * MS)  # while most of them run
             time.later(at_ns, lambda kind=kind: self._strike(kind))  # type: ignore[misc]
 
     def stop(self) -> None:
@@ -80,9 +88,9 @@ class Faults:
         self._over = True
         world.disk.full, world.disk.broken = False, ""
         world.net.slowness, world.net.full_after = 1, 0
+        world.net.repeats, world.net.straggles = 0.0, 0.0
         world.zygote.fails = 0.0
-        supervisor = world.supervisor
-        supervisor.fuse_left, supervisor.fuse_at, supervisor.fuse_record = None, "", None
+        world.supervisor.defuse()
         for worker in world.workers.values():
             if worker.is_frozen:
                 worker.thaw()
@@ -100,19 +108,26 @@ class Faults:
         supervisor = self.world.supervisor
         if self._over:
             return
-        if self.world.rng.random() < 0.15:
+        rng = self.world.rng
+        if rng.random() < 0.3:
+            supervisor.next_charges = [Charge(rng.randrange(40))]
+        if rng.random() < 0.15:
             supervisor.crash()
+        elif rng.random() < 0.15:
+            supervisor.charges.append(Charge(rng.randrange(60)))
         else:
-            supervisor.fuse_left = self.world.rng.randrange(12)
+            supervisor.charges.append(Charge(rng.randrange(24), acting=True))
 
     def _crash_after_fork(self) -> None:
         self.world.zygote.late = 0.6
-        self.world.supervisor.fuse_at = "after fork"
+        self.world.supervisor.charges.append(Charge(moment=AFTER, call="fork"))
 
     def _crash_at_a_record(self) -> None:
         """Before or after the next commit that has a record of this kind."""
-        self.world.supervisor.fuse_at = self.world.rng.choice(("before commit", "after commit"))
-        self.world.supervisor.fuse_record = self.world.rng.choice(RECORDS)
+        rng = self.world.rng
+        moment, record = rng.choice((BEFORE, AFTER)), rng.choice(RECORDS)
+        charge = Charge(moment=moment, call="commit", record=record)
+        self.world.supervisor.charges.append(charge)
 
     def _crash_while_frozen(self) -> None:
         self._freeze_worker()
@@ -143,9 +158,25 @@ class Faults:
         return self.world.rng.choice(living) if living else None
 
     def _kill_worker(self) -> None:
-        worker = self._victim()
+        worker = None if self._over else self._victim()
         if worker is not None:
+            worker.is_lost = True
             self.world.zygote.ended(worker.token, -9, killed=False)
+
+    def _kill_workers_on_and_on(self) -> None:
+        """One after the other, also while they are run again."""
+        rng = self.world.rng
+        at_ns = 0
+        for _ in range(rng.randint(2, 5)):
+            at_ns += rng.randrange(1, 40) * MS
+            self.world.time.later(at_ns, self._kill_worker)
+
+    def _machine(self) -> None:
+        """Everything is gone at once but the disk."""
+        for host in self.world.hosts:
+            host.vanish()
+        self.world.zygote.crash()
+        self.world.supervisor.crash()
 
     def _freeze_worker(self) -> None:
         worker = self._victim()

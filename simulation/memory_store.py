@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tidemark.protocol.packed import EventKind, ToolSpec
-from tidemark.supervisor.core import records as r
-from tidemark.supervisor.core.facts import EventMark
-from tidemark.supervisor.shell import journal_schema as schema
-from tidemark.supervisor.shell import kept_output, retention
-from tidemark.supervisor.shell.ports import (
+from ..protocol.packed import EventKind, ToolSpec
+from ..supervisor.core import records as r
+from ..supervisor.core.facts import EventMark
+from ..supervisor.shell import journal_schema as schema
+from ..supervisor.shell import kept_output, retention
+from ..supervisor.shell.ports import (
     CellSummary,
     Fenced,
     JournalBroken,
@@ -24,13 +24,9 @@ from tidemark.supervisor.shell.ports import (
 Numbered = list[tuple[int, r.Entry]]
 
 
-def unguarded(moment: str, entries: Sequence[r.Entry] = ()) -> None:
-    """The fuse of a machine that never crashes; it is told of the entries of a commit."""
-
-
 @dataclass
 class Disk:
-    """What is on the disk. Whoever is given its `fuse` may crash the supervisor at any port call.
+    """What is on the disk.
 
     Attributes:
         full: commits are refused as on a full disk.
@@ -43,7 +39,6 @@ class Disk:
     epoch: int = 0
     full: bool = False
     broken: str = ""
-    fuse: Callable[[str, Sequence[r.Entry]], None] = unguarded
     watchers: list[Callable[[int, Numbered], None]] = field(default_factory=list)
     last: int = 0
     scopes: dict[str, list[StoredRecord]] = field(default_factory=dict)
@@ -140,7 +135,6 @@ class MemoryStore:
 
     def commit(self, entries: Sequence[r.Entry], at_ns: int) -> int:
         disk = self.disk
-        disk.fuse("before commit", entries)
         if disk.epoch != self._epoch:
             raise Fenced("a newer supervisor has taken this journal")
         if disk.full:
@@ -153,7 +147,6 @@ class MemoryStore:
             watcher(self._epoch, numbered)
         if broken:
             raise JournalBroken("disk I/O error")
-        disk.fuse("after commit", entries)
         return disk.last
 
     def retire(self, now_ns: int) -> list[str]:

@@ -6,12 +6,10 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from tidemark.protocol import codec
-from tidemark.protocol.host_answers import ToHost
-from tidemark.protocol.worker_messages import ToWorker
-from tidemark.supervisor.core.events import FleetEvent, HostAsked, WorkerSpoke
-
-from .memory_store import unguarded
+from ..protocol import codec
+from ..protocol.host_answers import ToHost
+from ..protocol.worker_messages import ToWorker
+from ..supervisor.core.events import FleetEvent, HostAsked, WorkerSpoke
 from .sim_time import SimTime
 
 Message = Any
@@ -23,6 +21,9 @@ class Net:
     Attributes:
         slowness: how much longer than usual messages take.
         encodes: send real bytes, not the messages themselves.
+        repeats: how likely a message to the supervisor is to arrive twice.
+        straggles: how likely what a host sent on a broken connection is to arrive after all, later
+            than what it sent on the next one.
         full_after: a worker that has not read so many messages gets no more; 0: no bound.
     """
 
@@ -31,8 +32,9 @@ class Net:
         self.rng = rng
         self.slowness = 1
         self.encodes = False
+        self.repeats = 0.0
+        self.straggles = 0.0
         self.full_after = 0
-        self.fuse: Callable[[str], None] = unguarded
         self.on_arrival: Callable[[], None] = lambda: None
         self.listening: SimWires | None = None
         self.lines: dict[bytes, Line] = {}
@@ -90,6 +92,8 @@ class Line:
         self._last_out_ns = 0
         self._closed = False
         self._lost_upto = 0
+        self._late_upto = 0
+        self._last_late_ns = 0
         net.peers.append(self)
 
     def connect_soon(self) -> None:
@@ -119,6 +123,8 @@ class Line:
     def drop(self) -> None:
         """The connection breaks, and is made again after a while."""
         if self.is_connected:
+            if self._queues and self.net.rng.random() < self.net.straggles:
+                self._late_upto = self._connections
             self.down(keeps=False)
             self.connect_soon()
 
@@ -145,16 +151,29 @@ class Line:
         if self.net.encodes:
             event = _reencoded(event)
 
+        def read() -> None:
+            if wires is not None and wires is self.net.listening:
+                wires.arrived.append(event)
+                if self.net.rng.random() < self.net.repeats:
+                    wires.arrived.append(event)
+                self.net.on_arrival()
+
         def arrive() -> None:
             # Bytes that a killed process had handed over are still read; of a broken connection
-            # nothing is.
-            whole = self._closed or (self.is_connected and connection == self._connections)
-            if whole and wires is not None and wires is self.net.listening:
-                wires.arrived.append(event)
-                self.net.on_arrival()
+            # nothing is, or, if the supervisor had them already, whenever it comes to them.
+            if self._closed or (self.is_connected and connection == self._connections):
+                read()
+            elif connection <= self._late_upto:
+                self._later_than_the_last(read)
 
         self.net.time.later(at_ns - self.net.time.now_ns, arrive)
         return True
+
+    def _later_than_the_last(self, read: Callable[[], None]) -> None:
+        now_ns = self.net.time.now_ns
+        late_ns = now_ns + self.net.rng.randrange(40_000_000)
+        self._last_late_ns = max(self._last_late_ns + 1, late_ns)
+        self.net.time.later(self._last_late_ns - now_ns, read)
 
     # -- from the supervisor ----------------------------------------------------------------------
 
@@ -204,14 +223,12 @@ class SimWires:
         return events
 
     def tell_host(self, connection: bytes, message: ToHost) -> bool:
-        self._net.fuse("before tell_host")
         if self._net.encodes:
             message = codec.TO_HOST.decode(codec.TO_HOST.encode(message))
         line = self._net.lines.get(connection)
         return line is not None and line.give(message)
 
     def tell_worker(self, token: bytes, message: ToWorker) -> bool:
-        self._net.fuse("before tell_worker")
         if self._net.encodes:
             message = codec.TO_WORKER.decode(codec.TO_WORKER.encode(message))
         line = self._net.lines.get(token)

@@ -1,18 +1,17 @@
-"""Lives of the production loop, one after the other, each ended where the fuse says."""
+"""Lives of the production loop, one after the other, each ended where a charge says."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
-from tidemark.supervisor.core.fleet import World as CoreWorld
-from tidemark.supervisor.core.records import Entry
-from tidemark.supervisor.shell.journal_schema import PACKERS
-from tidemark.supervisor.shell.loop import Loop
-from tidemark.supervisor.shell.ports import JournalBroken, Ports
-
-from fakes.sim_processes import SimProcesses
-from fakes.sim_time import SimClock
+from ..supervisor.core.fleet import World as CoreWorld
+from ..supervisor.shell.journal_schema import PACKERS
+from ..supervisor.shell.loop import Loop
+from ..supervisor.shell.ports import JournalBroken, Ports, Processes, Store, Wires
+from .fuse import Charge, Fuse, Fused, Point
+from .sim_processes import SimProcesses
+from .sim_time import SimClock
 
 if TYPE_CHECKING:
     from .world import World
@@ -28,39 +27,38 @@ class SimSupervisor:
     """Turns the crank, dies, and is started again.
 
     Attributes:
-        fuse_left: crash at the port call after so many; None: no crash is near.
-        fuse_at: crash at the next port call of this kind.
-        fuse_record: then only at the commit of such a record.
-        crashes: at which kind of port call earlier lives ended.
+        fuse: sees every port call of every life.
+        charges: when this life is to end.
+        next_charges: when the next one is to end: a crash in the middle of recovery, for example.
+        crashes: at which points earlier lives ended.
+        life: 1 for the first.
     """
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.loop: Loop | None = None
-        self.fuse_left: int | None = None
-        self.fuse_at = ""
-        self.fuse_record: type | None = None
+        self.fuse = Fuse()
+        self.fuse.watchers.append(self._look)
+        self.charges: list[Charge] = []
+        self.next_charges: list[Charge] = []
         self.crashes: list[str] = []
+        self.life = 0
         self._clock = SimClock(world.time, reading_ns=100)
         self._processes: SimProcesses | None = None
         self._beat_at_ns = 0
-        self._life = 0
-        world.disk.fuse = world.net.fuse = self.fuse
         world.net.on_arrival = self.poke
 
-    def fuse(self, moment: str, entries: Sequence[Entry] = ()) -> None:
-        """A port call; perhaps the last one."""
-        if self.fuse_left is not None:
-            self.fuse_left -= 1
-        kinds = [type(entry.record) for entry in entries] if self.fuse_record else []
-        if (moment, self.fuse_record) == (self.fuse_at, None) or (
-            moment == self.fuse_at and self.fuse_record in kinds
-        ):
-            self._blow(moment)
-        if self.fuse_left is not None and self.fuse_left < 0:
-            self._blow(moment)
+    def defuse(self) -> None:
+        """Die no more."""
+        self.charges, self.next_charges = [], []
 
-    def _blow(self, moment: str) -> None:
+    def _look(self, point: Point) -> None:
+        burnt = [charge for charge in self.charges if charge.burns_down(point)]  # counts them all
+        if burnt:
+            self.blow(str(point))
+
+    def blow(self, moment: str) -> None:
+        """Die here: only from within a port call."""
         self.crashes.append(moment)
         raise Crash(moment)
 
@@ -70,19 +68,29 @@ class SimSupervisor:
         """A new life on the same disk."""
         if self.loop is not None:
             return
-        self._life += 1
+        self.life += 1
         self._processes = SimProcesses(self.world.zygote, self.poke)
-        self._processes.fuse = self.fuse
         self.world.net.listen()
-        self._open()
+        self._guarded(self._open)
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Crash as crash:
+            self._die(str(crash))
 
     def _open(self) -> None:
         """A loop, on what the journal has."""
         assert self._processes is not None
         assert self.world.net.listening is not None
-        store = self.world.disk.open()
+        store = self.fuse.around("open", self.world.disk.open)
         self.world.note("supervisor", "begins epoch", str(store.epoch))
-        ports = Ports(store, self.world.net.listening, self._processes, self._clock)
+        ports = Ports(
+            cast(Store, Fused(store, self.fuse)),
+            cast(Wires, Fused(self.world.net.listening, self.fuse)),
+            cast(Processes, Fused(self._processes, self.fuse)),
+            self._clock,
+        )
         core = CoreWorld(
             epoch=store.epoch,
             journal_id=self.world.disk.journal_id,
@@ -94,12 +102,8 @@ class SimSupervisor:
             started_ns=self.world.time.now_ns,
             packers=PACKERS,
         )
-        try:
-            self.loop = Loop(ports, core)
-        except Crash as crash:
-            self._die(str(crash))
-            return
-        self._processes.retake()
+        self.loop = Loop(ports, core)
+        self.fuse.around("take command", self._processes.retake)
         self.poke()
 
     def crash(self) -> None:
@@ -109,7 +113,7 @@ class SimSupervisor:
 
     def _die(self, moment: str) -> None:
         self.world.note("supervisor", "is killed", moment)
-        self.fuse_left, self.fuse_at, self.fuse_record = None, "", None
+        self.charges, self.next_charges = self.next_charges, []
         self.loop = None
         if self._processes is not None:
             self._processes.end()
@@ -129,21 +133,21 @@ class SimSupervisor:
         if self._beat_at_ns > self.world.time.now_ns and self._beat_at_ns <= at_ns:
             return
         self._beat_at_ns = at_ns
-        life = self._life
+        life = self.life
         self.world.time.later(delay_ns, lambda: self._beat(life, at_ns))
 
     def _beat(self, life: int, at_ns: int) -> None:
-        if self.loop is None or life != self._life or at_ns != self._beat_at_ns:
-            return
+        if self.loop is not None and life == self.life and at_ns == self._beat_at_ns:
+            self._guarded(self._beats)
+
+    def _beats(self) -> None:
+        assert self.loop is not None
         try:
             beats = 0
             while self.loop.beat():
                 beats += 1
                 if beats > BEATS_MAX:
                     raise AssertionError("the loop spins: it beats without end at one moment")
-        except Crash as crash:
-            self._die(str(crash))
-            return
         except JournalBroken as error:
             self.world.note("supervisor", "recovers", str(error))
             self._open()

@@ -1,1 +1,0 @@
-"""The whole machine in virtual time, from one seed: clock, disk, wires and processes."""
