@@ -97,7 +97,7 @@ class Server:
                 "endpoint": self.endpoint,
                 "version": self._settings.version,
                 "started": self._clock.now_ns() / 1e9,
-                "isolation": self._settings.isolation,
+                "isolation": self._settings.isolation or self._settings.first_level,
                 "durability": self._settings.durability,
             }
         )
