@@ -236,3 +236,19 @@ def test_a_continue_after_a_replay_is_a_first_one(stage: Stage) -> None:
     again.confirms()
     assert host.answer(number) == a.ResumedGiven(1)
     assert given(again) == []
+
+
+def test_a_worker_is_never_left_with_a_full_window(stage: Stage) -> None:
+    """It stands still at a mebibyte that nobody has acknowledged, long before 64 messages."""
+    host, cell, worker = paused(stage)
+    again = saying.text("x" * 300_000)
+    host.sends(h.Resume(cell, 1, None))
+    worker.confirms()
+    host.finishes(cell, 1)
+    worker.says(*[again] * 4)
+    worker.ends(-9)
+    second = next_life(stage, cell, worker)
+    second.says(*BEGINNING, saying.waited(0))
+    for heard in range(2, 5):
+        second.says(again)
+        assert second.last(w.Acknowledge).have == heard
