@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from hashlib import blake2b
 from resource import struct_rusage
 from typing import Final, NoReturn
 
@@ -18,6 +19,7 @@ from .reproducible import Reproducible
 
 ENDED_MAX: Final = 100_000  # ends that no supervisor has noted; the oldest are dropped
 LAST_REAP_S: Final = 1.0
+WORK_NAME_BYTES: Final = 6
 REAP_AGAIN_S: Final = 0.001
 
 
@@ -41,7 +43,7 @@ class Nursery:
         self._work = work
         self._pid = os.getpid()
         self._signals = changed_signals()
-        self._made = 0
+        self._moved = 0
         self._by_token: dict[bytes, Child] = {}
         self._by_pid: dict[int, Child] = {}
         self._janitors: set[int] = set()
@@ -70,7 +72,7 @@ class Nursery:
         threads = len(os.listdir("/proc/self/task"))
         if threads != 1:
             raise OSError(f"the zygote has {threads} threads and must not fork")
-        work = self._make_work()
+        work = self._make_work(message.cell)
         try:
             pid = os.fork()
         except OSError:
@@ -87,13 +89,27 @@ class Nursery:
         self._by_token[child.token] = self._by_pid[pid] = child
         return child
 
-    def _make_work(self) -> str:
+    def _make_work(self, cell: str) -> str:
+        """A directory that has the same name in every life of the cell: it may show it."""
+        name = f"w{blake2b(cell.encode(), digest_size=WORK_NAME_BYTES).hexdigest()}"
+        path = os.path.join(self._work, name)
+        if os.path.lexists(path):
+            # That of a life before, which is still ending, or which a killed zygote has left.
+            aside = self._move_aside(path)
+            owner = next((each for each in self._by_token.values() if each.work == path), None)
+            if owner is None:
+                self._sweep(aside)
+            else:
+                owner.work = aside
+        return scratch.make(self._work, name)
+
+    def _move_aside(self, path: str) -> str:
         while True:
-            self._made += 1
-            try:
-                return scratch.make(self._work, f"w{self._made:06d}")
-            except FileExistsError:  # left behind by a zygote that was killed
-                continue
+            self._moved += 1
+            aside = os.path.join(self._work, f"old{self._moved:06d}")
+            if not os.path.lexists(aside):  # left behind by a zygote that was killed
+                os.rename(path, aside)
+                return aside
 
     def kill(self, token: bytes) -> None:
         """SIGKILL a worker and its process group; `reap` tells its end. Ignores unknown ones."""
@@ -147,7 +163,7 @@ class Nursery:
     def _end(self, child: Child, status: int, usage: struct_rusage) -> Ended:
         del self._by_token[child.token]
         os.close(child.pidfd)
-        self._sweep(child.work)
+        self._sweep_away(child.work)
         if status in MEANINGS:
             print(f"worker {child.pid}: {MEANINGS[status]} (exit status {status})", file=sys.stderr)
         end = Ended(
@@ -162,11 +178,18 @@ class Nursery:
             del self._ended[next(iter(self._ended))]
         return end
 
-    def _sweep(self, work: str) -> None:
+    def _sweep_away(self, work: str) -> None:
+        """Remove what a worker worked in; the next life of its cell needs the name at once."""
         try:
             os.rmdir(work)
         except FileNotFoundError:
             return
+        except OSError:
+            self._send_janitor(self._move_aside(work))
+
+    def _sweep(self, work: str) -> None:
+        try:
+            os.rmdir(work)
         except OSError:
             self._send_janitor(work)
 

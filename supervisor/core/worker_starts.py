@@ -9,7 +9,7 @@ from .changes import replace
 from .effects import ForkWorker, KillWorker
 from .endings import worker_ended
 from .facts import Phase
-from .fleet import FORKS_MAX, REPLAYS_MAX, Fleet
+from .fleet import FORKS_MAX, REPLAY_PLACE_NS, REPLAYS_MAX, Fleet
 from .law import CellState, Outcome, Told, Waits, legal
 
 RETRY_NS = 500_000_000
@@ -33,12 +33,14 @@ def fork_some(fleet: Fleet, now_ns: int) -> None:
         state = fleet.cells.get(name)
         if state is not None and state.cell.phase is not Phase.FINISHED:
             issue_worker(fleet, state, now_ns)
+    for name in [name for name, until_ns in fleet.restoring.items() if until_ns <= now_ns]:
+        fleet.restoring.pop(name)
     while len(fleet.restoring) < REPLAYS_MAX and len(fleet.wake_queue) and fleet.listed:
         name = next(iter(fleet.wake_queue))
         fleet.wake_queue.pop(name)
         state = fleet.cells[name]
         if state.waits.dormant and state.wants_worker:
-            fleet.restoring[name] = None
+            fleet.restoring[name] = now_ns + REPLAY_PLACE_NS
             issue_worker(fleet, state, now_ns)
 
 

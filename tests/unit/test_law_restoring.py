@@ -8,6 +8,7 @@ from tidemark.protocol import host_requests as h
 from tidemark.protocol import worker_messages as w
 from tidemark.protocol.packed import CellKind
 from tidemark.supervisor.core import records as r
+from tidemark.supervisor.core.fleet import REPLAY_PLACE_NS, REPLAYS_MAX
 
 from fakes.later_lives import (
     BEGINNING,
@@ -252,3 +253,43 @@ def test_a_worker_is_never_left_with_a_full_window(stage: Stage) -> None:
     for heard in range(2, 5):
         second.says(again)
         assert second.last(w.Acknowledge).have == heard
+
+
+# -- replays that do not end ----------------------------------------------------------------------
+
+
+def test_replays_that_hang_do_not_keep_others_for_ever(stage: Stage) -> None:
+    host = stage.host()
+    cells = [host.creates() for _ in range(REPLAYS_MAX + 1)]
+    for cell in cells:
+        worker = stage.worker(cell).hello()
+        worker.says(saying.text("a"), saying.paused(1))
+        worker.ends(-9)
+        host.sends(h.Resume(cell, 1, None))
+    for cell in cells[:-1]:
+        stage.worker(cell).hello()
+    assert forks(stage, cells[-1]) == 1
+    stage.passes(REPLAY_PLACE_NS)
+    last = stage.worker(cells[-1]).hello()
+    last.says(saying.text("a"), saying.paused(1))
+    assert len(continues(last)) == 1
+    late = stage.worker(cells[0])
+    late.says(saying.text("a"), saying.paused(1))
+    assert len(continues(late)) == 1, "it only took long"
+
+
+def test_a_reading_within_a_reading_of_the_clock(stage: Stage) -> None:
+    """A signal handler can make two ticks of one number; the worker can only keep one of them."""
+    host, cell, worker = paused(stage)
+    host.sends(h.Resume(cell, 1, None))
+    worker.confirms()
+    host.finishes(cell, 1)
+    worker.said.append(())
+    twice = ((1, 1_000), (1, 2_000), (2, 3_000))
+    worker.sends(w.Said(1, len(worker.said), twice, (saying.text("b"),), 2))
+    worker.ends(-9)
+    second = next_life(stage, cell, worker)
+    told = dict(tick for m in second.received if isinstance(m, w.Remember) for tick in m.ticks)
+    earlier = second.last(w.Start).earlier
+    assert earlier is not None
+    assert earlier.ticks == len(told) == 2
