@@ -29,6 +29,7 @@ from .stream_steps import Packers
 
 FORKS_MAX = 8  # more at once only makes each of them slower
 REPLAYS_MAX = 3  # cells that are run again at once: the others have the machine too
+REPLAY_PLACE_NS = 2_000_000_000  # then the place is another's: one that hangs must not hold it
 DEAF_NS = 50_000_000  # before a worker that could not be sent something is asked
 _EVENTS = (r.FrontierReached, r.YieldMade, r.CellCompleted, r.CellTerminated)
 
@@ -91,7 +92,7 @@ class Fleet:
         self.fork_queue: Shelf[str, None] = Shelf()
         self.forking: Shelf[bytes, None] = Shelf()
         self.wake_queue: Shelf[str, None] = Shelf()
-        self.restoring: Shelf[str, None] = Shelf()
+        self.restoring: Shelf[str, int] = Shelf()
         self.pasts: Shelf[str, Past] = Shelf()
         self.watches: Shelf[RequestRef, Watch] = Shelf()
         self.numbers: Shelf[str, int] = Shelf()
@@ -274,5 +275,7 @@ class Fleet:
     def next_deadline_ns(self) -> int | None:
         """When `TimePassed` is due next; None: never."""
         moments = [watch.deadline_ns for watch in self.watches.values()]
+        if len(self.wake_queue):
+            moments += self.restoring.values()
         first = self.alarms.first_ns()
         return min([*moments, first] if first is not None else moments, default=None)

@@ -9,7 +9,7 @@ from .changes import replace
 from .effects import ForkWorker, KillWorker
 from .endings import worker_ended
 from .facts import Phase
-from .fleet import FORKS_MAX, REPLAYS_MAX, Fleet
+from .fleet import FORKS_MAX, REPLAY_PLACE_NS, REPLAYS_MAX, Fleet
 from .law import CellState, Outcome, Told, Waits, legal
 from .shelf import Shelf
 
@@ -30,9 +30,11 @@ def fork_some(fleet: Fleet, now_ns: int) -> None:
     """
     while len(fleet.forking) < FORKS_MAX and (state := _next(fleet, fleet.fork_queue)):
         issue_worker(fleet, state, now_ns)
+    for name in [name for name, until_ns in fleet.restoring.items() if until_ns <= now_ns]:
+        fleet.restoring.pop(name)
     while len(fleet.restoring) < REPLAYS_MAX and (state := _next(fleet, fleet.wake_queue)):
         if state.waits.dormant and state.wants_worker:
-            fleet.restoring[state.cell.id] = None
+            fleet.restoring[state.cell.id] = now_ns + REPLAY_PLACE_NS
             issue_worker(fleet, state, now_ns)
 
 
