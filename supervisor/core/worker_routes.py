@@ -96,8 +96,8 @@ def _compared_before(state: CellState, hello: Hello) -> bool:
 
 
 def _start(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> None:
-    pid = state.waits.pid or hello.pid
-    state = state.waiting(greeted_ns=now_ns, forked=True, pid=pid, adopting_at_ns=0)
+    # Its own number for itself counts for nothing: it may be another in our place.
+    state = state.waiting(greeted_ns=now_ns, forked=True, adopting_at_ns=0)
     state = start(fleet, state, hello, now_ns)
     fleet.put(_observation_begins(state, now_ns), now_ns)
 
@@ -126,7 +126,6 @@ def _on_adopted(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> No
         greeted_ns=state.waits.greeted_ns or now_ns,
         adopting_at_ns=0,
         forked=True,
-        pid=state.waits.pid or hello.pid,
         delivered=min(hello.inputs, state.cell.inputs),
     )
     state, effects = deliver(_observation_begins(state, now_ns))
