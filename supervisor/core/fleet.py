@@ -239,10 +239,6 @@ class Fleet:
         if attachment is not None:
             self.attachments[attachment.number] = replace(attachment, connection=None)
 
-    def level_of(self, cell: Cell) -> str:
-        """The level of isolation of the cell's session."""
-        return self.sessions[cell.session].isolation
-
     def replays(self, cell: Cell) -> bool:
         """Whether this cell is run again when its worker is lost."""
         return not cell.flagged and self.sessions[cell.session].replay

@@ -7,10 +7,16 @@ from typing import Final
 from ...protocol.host_requests import SessionAsk
 from ...protocol.ids import RequestRef
 from .effects import Refuse
+from .facts import Cell
 from .fleet import Fleet
 
 LEVELS: Final = ("process", "restricted", "sealed")
 BEST_FIRST: Final = ("sealed", "restricted")  # "process" is no boundary, and never chosen
+
+
+def level_of_cell(fleet: Fleet, cell: Cell) -> str:
+    """The level of the cell's session."""
+    return fleet.sessions[cell.session].isolation
 
 
 def wanted(fleet: Fleet, ask: SessionAsk) -> tuple[str, ...]:

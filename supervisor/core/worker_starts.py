@@ -10,6 +10,7 @@ from .effects import ForkWorker, KillWorker
 from .endings import worker_ended
 from .facts import Phase
 from .fleet import FORKS_MAX, REPLAY_PLACE_NS, REPLAYS_MAX, Fleet
+from .levels import level_of_cell
 from .law import CellState, Outcome, Told, Waits, legal
 from .shelf import Shelf
 
@@ -45,7 +46,7 @@ def _next(fleet: Fleet, queue: Shelf[str, None]) -> CellState | None:
         if state is None or state.cell.phase is Phase.FINISHED:
             queue.pop(name)
             return _next(fleet, queue)
-        if fleet.level_of(state.cell) in fleet.listed:
+        if level_of_cell(fleet, state.cell) in fleet.listed:
             queue.pop(name)
             return state
     return None
@@ -70,7 +71,7 @@ def issue_worker(fleet: Fleet, state: CellState, now_ns: int) -> None:
     fleet.settle(Outcome(state, records=(r.WorkerIssued(incarnation),)), now_ns)
     fleet.tokens[token] = cell.id
     fleet.forking[token] = None
-    fleet.speak(ForkWorker(token, cell.id, incarnation, cell.limits, fleet.level_of(cell)))
+    fleet.speak(ForkWorker(token, cell.id, incarnation, cell.limits, level_of_cell(fleet, cell)))
 
 
 def on_forked(fleet: Fleet, event: e.WorkerForked, now_ns: int) -> None:
