@@ -6,7 +6,9 @@ part of the protocol: both sides of a connection know the same ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Final
 
 KIB: Final = 1024
@@ -59,16 +61,18 @@ _NUMBER: Final[tuple[type[int | float], ...]] = (int, float)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds for a cell that the host may choose. None means the default.
+    """Bounds for a cell that the host may choose. None means the default of its isolation level.
 
     Attributes:
-        memory_bytes: address space of the worker.
+        memory_bytes: what the cell may have beside its worker's own: address space, and the sum of
+            all memory where there are cgroups.
         cpu_seconds: CPU time of the worker.
         wall_seconds: time from the cell's creation to its end, pauses included.
         output_bytes: sum of all output items; at most and by default 64 MiB.
         open_files: file descriptors.
-        processes: processes and threads of the user, where the system counts them per cell.
+        processes: processes and threads, where the system counts them per cell.
         file_bytes: size of one file that the cell writes.
+        work_bytes: all files of the cell together, where it has a work directory of its own.
     """
 
     memory_bytes: int | None = None
@@ -78,6 +82,7 @@ class Limits:
     open_files: int | None = None
     processes: int | None = None
     file_bytes: int | None = None
+    work_bytes: int | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -97,3 +102,27 @@ class Limits:
         return Limits(
             **{name: getattr(base, name) if value is None else value for name, value in own.items()}
         )
+
+
+# Names of levels are what `isolation` says everywhere. `process` protects from accidents only, and
+# the machine is the limit.
+LIMITS_OF_LEVEL: Final[Mapping[str, Limits]] = MappingProxyType(
+    {
+        "process": Limits(),
+        "restricted": Limits(
+            memory_bytes=2048 * MIB,  # address space: each thread and library takes much of it
+            cpu_seconds=3_600,
+            open_files=128,
+            processes=64,
+            file_bytes=256 * MIB,
+        ),
+        "sealed": Limits(
+            memory_bytes=2048 * MIB,
+            cpu_seconds=3_600,
+            open_files=128,
+            processes=64,
+            file_bytes=256 * MIB,
+            work_bytes=256 * MIB,
+        ),
+    }
+)

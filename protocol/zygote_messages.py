@@ -16,7 +16,10 @@ from .shape import Count, Line, Name, Pid, Signed, Size, TimeNs, Token
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A supervisor takes command; answered with `Ended` for each unnoted end, then `Living`."""
+    """A supervisor takes command.
+
+    Answered with `Report`, then `Ended` for each unnoted end, then `Living`.
+    """
 
     CODE: ClassVar[int] = 1
     epoch: Count
@@ -95,7 +98,9 @@ class ForkFailed:
 class Ended:
     """A worker has ended: with an exit status, or by a signal (then `status` is minus its number).
 
-    `killed`: by Kill or Quit, so not by its own doing.
+    `killed`: by Kill or Quit, so not by its own doing. `reason`: what its status means, and of a
+    worker that could not be confined what was refused; empty: nothing to add. `limit`: the name of
+    the field of Limits for which the kernel ended it, empty: none; `used`: how much it had.
     """
 
     CODE: ClassVar[int] = 4
@@ -104,6 +109,35 @@ class Ended:
     cpu_ns: TimeNs
     memory_bytes: Count
     killed: bool
+    reason: Line = ""
+    limit: Name = ""
+    used: Count = 0
 
 
-FromZygote: TypeAlias = Living | Forked | ForkFailed | Ended
+@dataclass(frozen=True, slots=True)
+class Property:
+    """One thing that a level promises, as it was found on this machine.
+
+    `needed`: the level is refused without it. `tried`: how it was tested. `reason`: what the kernel
+    said, where it does not hold; `remedy`: what would help then.
+    """
+
+    name: Name
+    held: bool
+    needed: bool
+    mechanism: Line
+    tried: Line
+    reason: Line
+    remedy: Line
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How this zygote confines its workers; it serves only when all that is needed holds."""
+
+    CODE: ClassVar[int] = 5
+    level: Name
+    properties: Annotated[tuple[Property, ...], Size(64)]
+
+
+FromZygote: TypeAlias = Living | Forked | ForkFailed | Ended | Report

@@ -1,20 +1,57 @@
-"""What a worker gives up before it speaks to anybody. Level `process`: against accidents only."""
+"""What a worker gives up before it speaks to anybody."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import signal
 import sys
+from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from ..protocol.limits import Limits
 from . import kernel
-from .exits import EXIT_ORPHAN
+from .exits import EXIT_ORPHAN, EXIT_UNSEALED
+from .isolation.levels import Level, step
+from .isolation.quarters import Berth, Quarters
 
 OWN_DESCRIPTORS: Final = 32  # what the link and the loop need beside the cell's open files
-KEPT_VARIABLES: Final = frozenset({"PATH", "HOME", "TZ", "LANG", "LANGUAGE"})
-KEPT_PREFIXES: Final = ("LC_", "PYTHON")
+OWN_THREADS: Final = 4  # main, the link's, and two of libzmq
+# Of Python only what replay depends on: the rest is about the supervisor, or has been used.
+KEPT_VARIABLES: Final = frozenset(
+    {"PATH", "HOME", "TZ", "LANG", "LANGUAGE", "PYTHONHASHSEED", "OPENBLAS_NUM_THREADS"}
+)
+KEPT_PREFIXES: Final = ("LC_",)
+PIPE_BYTES_AT_ONCE: Final = 1_000  # less than what the kernel never mixes with another's
+SIGNALS_QUEUED_MAX: Final = 256
+LOCKED_BYTES_MAX: Final = 64 * 1024
+_CONFESSION: Final = 3
+_MEMORY: Final = 4
+
+
+@dataclass(slots=True)
+class Ties:
+    """The two descriptors of the outside that a worker keeps until it is connected.
+
+    Attributes:
+        confession: a pipe to the zygote, for what goes wrong before there is a link.
+        memory: this process's size, told by the system.
+    """
+
+    token: bytes
+    confession: int
+    memory: int = -1
+
+    def confess(self, reason: str) -> NoReturn:
+        """Say why this process cannot be a worker, and end it."""
+        line = f"{self.token.hex()} {reason}".encode(errors="replace")[:PIPE_BYTES_AT_ONCE]
+        os.write(self.confession, line.replace(b"\n", b" ") + b"\n")
+        os._exit(EXIT_UNSEALED)
+
+    def cut(self) -> None:
+        """Close what is left of them: nothing of the outside is open any more."""
+        os.close(self.confession)
+        self.confession = -1
 
 
 def changed_signals() -> tuple[int, ...]:
@@ -26,31 +63,55 @@ def changed_signals() -> tuple[int, ...]:
     return tuple(n for n in known if signal.getsignal(n) not in (signal.SIG_DFL, None))
 
 
-def confine(limits: Limits, work: str, zygote_pid: int, signals: tuple[int, ...]) -> None:
+def confine(
+    quarters: Quarters, berth: Berth, ties: Ties, zygote_pid: int, signals: tuple[int, ...]
+) -> None:
     """Make this freshly forked process a worker's.
 
     Its own session; death with the zygote; no descriptor, signal setting or environment of the
-    zygote; the cell's limits; an empty directory to work in. `signals` are the zygote's own.
+    zygote; the cell's limits; an empty directory to work in; and what the level says. `signals`
+    are the zygote's own.
 
     Raises:
-        OSError: the system refused one of these; the process must not run a cell then.
+        Unsealed: the system refused one of these; the process must not run a cell then.
     """
     signal.set_wakeup_fd(-1)
     _reset_signals(signals)
-    os.setsid()
-    kernel.set_process(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != zygote_pid:
-        # It died before the death signal was set, so that will never come.
-        _end_as_orphan()
-    # What the cell starts stays its descendant however it detaches, and falls to the zygote,
-    # which kills it, when this process ends.
-    kernel.set_process(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    kernel.set_process(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    _close_descriptors()
-    _set_limits(limits)
+    with step("an own session"):
+        os.setsid()
+    if berth.cage is not None:
+        with step("the cgroup"):
+            berth.cage.enter()
+    quarters.move_in(berth)
+    if quarters.level is Level.PROCESS:
+        _bind_to_zygote()
+    if quarters.level is not Level.SEALED and os.getppid() != zygote_pid:
+        # It died before the death signal was set, so that will never come. Of a sealed one the
+        # whole namespace ends with the zygote.
+        os._exit(EXIT_ORPHAN)
+    with step("descriptors"):
+        nothing = os.open(os.devnull, os.O_RDWR)
+        # Opened while the process table can be seen; read when all threads are there.
+        ties.memory = os.open("self/statm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=quarters.proc)
+    quarters.wall_off(berth)
+    with step("descriptors"):
+        _close_descriptors(nothing, ties)
+    with step("limits"):
+        _set_limits(berth, quarters.level)
     scrub_environment()
-    os.chdir(work)
+    if quarters.level is not Level.PROCESS:
+        os.environ.update(HOME=berth.work, TMPDIR=berth.work)
     os.umask(0o077)
+    quarters.bar()
+
+
+def _bind_to_zygote() -> None:
+    with step("death with the zygote"):
+        kernel.set_process(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        # What the cell starts stays its descendant however it detaches, and falls to the zygote,
+        # which kills it, when this process ends.
+        kernel.set_process(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        kernel.set_process(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
 
 def scrub_environment() -> None:
@@ -68,48 +129,55 @@ def _reset_signals(changed: tuple[int, ...]) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _close_descriptors() -> None:
+def _close_descriptors(nothing: int, ties: Ties) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    nothing = os.open(os.devnull, os.O_RDWR)
+    # Out of the way first: either may have the number that the other is to get.
+    high = [fcntl.fcntl(tie, fcntl.F_DUPFD, _MEMORY + 1) for tie in (ties.confession, ties.memory)]
     for standard in (0, 1, 2):
         os.dup2(nothing, standard)
-    kernel.close_from(3)
+    ties.confession = os.dup2(high[0], _CONFESSION, inheritable=False)
+    ties.memory = os.dup2(high[1], _MEMORY, inheritable=False)
+    kernel.close_from(_MEMORY + 1)
 
 
-def _set_limits(limits: Limits) -> None:
-    # Not the number of processes: here all cells are of one user, and the system would count them
-    # together.
+def _set_limits(berth: Berth, level: Level) -> None:
+    limits = berth.limits
     _lower(resource.RLIMIT_CORE, 0)
-    files = None if limits.open_files is None else limits.open_files + OWN_DESCRIPTORS
     if limits.cpu_seconds is not None:
         # The soft limit ends it by SIGXCPU, which says why; the hard one by SIGKILL does not.
         _lower(resource.RLIMIT_CPU, limits.cpu_seconds, spare=1)
-    for kind, value in (
-        (resource.RLIMIT_NOFILE, files),
-        (resource.RLIMIT_FSIZE, limits.file_bytes),
-    ):
-        if value is not None:
-            _lower(kind, value)
+    if limits.open_files is not None:
+        _lower(resource.RLIMIT_NOFILE, limits.open_files + OWN_DESCRIPTORS)
+    if limits.file_bytes is not None:
+        _lower(resource.RLIMIT_FSIZE, limits.file_bytes)
+    if limits.processes is not None and counts_processes(berth, level):
+        _lower(resource.RLIMIT_NPROC, limits.processes + OWN_THREADS)
+    if level is not Level.PROCESS:
+        _lower(resource.RLIMIT_MEMLOCK, LOCKED_BYTES_MAX)
+        _lower(resource.RLIMIT_MSGQUEUE, 0)
+        _lower(resource.RLIMIT_SIGPENDING, SIGNALS_QUEUED_MAX)
 
 
-def limit_memory(bytes_max: int | None) -> None:
+def counts_processes(berth: Berth, level: Level) -> bool:
+    """Whether the system counts the processes of a cell apart from all others of the user."""
+    return berth.user is not None or level is Level.SEALED
+
+
+def limit_memory(bytes_max: int | None, ties: Ties) -> None:
     """Bound the address space to what this process has now and so much more for the cell.
 
     To be called when everything that the worker itself needs is there: libzmq ends the process
     when it gets no memory.
     """
     if bytes_max is not None:
-        with open("/proc/self/statm") as file:
-            pages = int(file.read().split()[0])
+        pages = int(os.read(ties.memory, 200).split()[0])
         _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + bytes_max)
+    os.close(ties.memory)
+    ties.memory = -1
 
 
 def _lower(kind: int, value: int, *, spare: int = 0) -> None:
     _, hard = resource.getrlimit(kind)
     most = value + spare if hard == resource.RLIM_INFINITY else min(value + spare, hard)
     resource.setrlimit(kind, (min(value, most), most))
-
-
-def _end_as_orphan() -> NoReturn:
-    os._exit(EXIT_ORPHAN)

@@ -12,9 +12,13 @@ EXIT_COPY_FAILED: Final = 1  # as Python ends: a process that the cell forked ra
 EXIT_DEFECT: Final = 70
 EXIT_PROTOCOL: Final = 76
 EXIT_ORPHAN: Final = 79
+EXIT_UNSEALED: Final = 80
+EXIT_CUT_OFF: Final = 81
 
 MEANINGS: Final[dict[int, str]] = {
     EXIT_DEFECT: "a defect of the worker itself",
     EXIT_PROTOCOL: "the supervisor sent what no supervisor of this version can send",
     EXIT_ORPHAN: "the zygote was gone before the worker was confined",
+    EXIT_UNSEALED: "the worker could not be confined",
+    EXIT_CUT_OFF: "the supervisor is gone, and a worker at this level cannot connect again",
 }

@@ -8,24 +8,91 @@ from typing import Final
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
+PR_CAPBSET_DROP: Final = 24
 PR_SET_CHILD_SUBREAPER: Final = 36
 PR_SET_NO_NEW_PRIVS: Final = 38
-SYS_CLOSE_RANGE: Final = 436  # the same number on every architecture
+PR_CAP_AMBIENT: Final = 47
+# These have the same number on every architecture.
+SYS_CLOSE_RANGE: Final = 436
+SYS_MOUNT_SETATTR: Final = 442
+SYS_LANDLOCK_CREATE_RULESET: Final = 444
+SYS_LANDLOCK_ADD_RULE: Final = 445
+SYS_LANDLOCK_RESTRICT_SELF: Final = 446
 DESCRIPTOR_MAX: Final = 2**32 - 1
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
-def set_process(option: int, value: int) -> None:
-    """prctl(option, value).
+def _failed(what: str) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def set_process(option: int, value: int, detail: int = 0) -> None:
+    """prctl(option, value, detail).
 
     Raises:
         OSError: the kernel refused.
     """
     zero = ctypes.c_ulong(0)
-    if _LIBC.prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"prctl({option}): {os.strerror(number)}")
+    arguments = (ctypes.c_ulong(value), ctypes.c_ulong(detail), zero, zero)
+    if _LIBC.prctl(ctypes.c_int(option), *arguments) != 0:
+        raise _failed(f"prctl({option})")
+
+
+def system_call(what: str, number: int, *arguments: ctypes.c_long | ctypes.c_void_p) -> int:
+    """A system call by its number; `what` names it in the error.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    _LIBC.syscall.restype = ctypes.c_long
+    result = int(_LIBC.syscall(ctypes.c_long(number), *arguments))
+    if result < 0:
+        raise _failed(what)
+    return result
+
+
+def unshare(flags: int) -> None:
+    """Leave namespaces for new ones.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    if _LIBC.unshare(ctypes.c_int(flags)) != 0:
+        raise _failed("unshare")
+
+
+def enter(descriptor: int, kind: int) -> None:
+    """setns(descriptor, kind).
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    if _LIBC.setns(ctypes.c_int(descriptor), ctypes.c_int(kind)) != 0:
+        raise _failed("setns")
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str) -> None:
+    """mount(2); empty strings are what the kernel calls null.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    words = [os.fsencode(word) or None for word in (source, target, kind)]
+    given = options.encode() or None
+    if _LIBC.mount(*words, ctypes.c_ulong(flags), given) != 0:
+        raise _failed(f"mount {source or kind} on {target}")
+
+
+def unmount(target: str, flags: int) -> None:
+    """umount2(2).
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    if _LIBC.umount2(os.fsencode(target), ctypes.c_int(flags)) != 0:
+        raise _failed(f"umount {target}")
 
 
 def close_from(lowest: int) -> None:

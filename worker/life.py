@@ -9,9 +9,11 @@ import traceback
 from typing import Final, NoReturn
 
 from ..protocol.zygote_messages import Fork
-from .confinement import confine, limit_memory
+from .confinement import Ties, confine, limit_memory
 from .exits import EXIT_DEFECT
 from .gate import CellLoop
+from .isolation.levels import Unsealed
+from .isolation.quarters import Berth, Quarters, Sockets
 from .link import Link
 from .reproducible import Reproducible
 from .runner import Run
@@ -21,7 +23,9 @@ SWITCH_S: Final = 0.001  # a busy cell lets the link's thread in after this long
 
 def live(
     fork: Fork,
-    work: str,
+    quarters: Quarters,
+    berth: Berth,
+    ties: Ties,
     zygote_pid: int,
     signals: tuple[int, ...],
     reproducible: Reproducible,
@@ -29,22 +33,36 @@ def live(
     """Be the worker of this cell. To be called in the forked child; never returns.
 
     Args:
-        work: an empty directory of the worker's own.
+        berth: what was made ready for this worker.
+        ties: what it keeps of the outside until it is connected.
         zygote_pid: the parent; without it this process must end.
         signals: those that the zygote has changed.
         reproducible: what the cell will see of clock and randomness.
     """
     try:
-        confine(fork.limits, work, zygote_pid, signals)
+        try:
+            confine(quarters, berth, ties, zygote_pid, signals)
+        except Unsealed as error:
+            ties.confess(str(error))
         sys.setswitchinterval(SWITCH_S)
-        link = Link(fork)
+        link = Link(fork, lambda: settle(quarters, berth, ties))
         # Made while the link connects and the supervisor decides.
         loop = CellLoop(link)
         asyncio.set_event_loop(loop)
-        limit_memory(fork.limits.memory_bytes)
+        limit_memory(berth.limits.memory_bytes, ties)
         Run(link.wait_for_start(), link, loop, reproducible).to_the_end()
     except BaseException:  # noqa: BLE001 - ends the process
         traceback.print_exc(file=sys.__stderr__)
     finally:
         # Whatever happened: never back into the zygote's code, whose stack is below.
         os._exit(EXIT_DEFECT)
+
+
+def settle(quarters: Quarters, berth: Berth, ties: Ties) -> Sockets:
+    """What remains to be given up when the worker is connected, before it is given its cell."""
+    try:
+        sockets = quarters.give_up_sockets(berth)
+    except Unsealed as error:
+        ties.confess(str(error))
+    ties.cut()
+    return sockets

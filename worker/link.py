@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from typing import Final, NoReturn
 
 from ..protocol import codec, limits
@@ -21,6 +22,7 @@ from ..protocol.zygote_messages import Fork
 from . import real
 from .answers import Unbelievable, answer
 from .exits import EXIT_COPY_FAILED, EXIT_DEFECT, EXIT_DONE, EXIT_PROTOCOL
+from .isolation.quarters import Sockets
 from .speaker import Asked, Speaker
 from .steps import Steps
 from .wire import Bell, Wire
@@ -36,8 +38,11 @@ class Link:
     is behind. `answers.py` has what the link's own thread does with each message.
     """
 
-    def __init__(self, fork: Fork) -> None:
+    def __init__(self, fork: Fork, on_connected: Callable[[], Sockets]) -> None:
+        """`on_connected` is called once, on the link's thread, before the first word."""
         self.fork = fork
+        self._on_connected = on_connected
+        self._is_settled = False
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.steps: Steps | None = None
@@ -209,6 +214,7 @@ class Link:
         with self.lock:
             while (frames := self._wire.receive()) is not None:
                 answer(self, codec.TO_WORKER.decode(frames))
+            self._settle()
             self.speaker.greet_if_due(self.steps)
             if self.speaker.stream.pending and self._pending_age() >= FLUSH_AGE_MS:
                 self.speaker.send_pending()
@@ -216,6 +222,12 @@ class Link:
             # item of a message.
             self._thread_sleeps = self._cell_sleeps and not self.speaker.stream.pending
             return None if self._thread_sleeps else FLUSH_AGE_MS
+
+    def _settle(self) -> None:
+        if not self._is_settled and self._wire.is_connected():
+            self._is_settled = True
+            if self._on_connected() is Sockets.GIVEN_UP:
+                self._wire.end_when_cut_off()
 
     def _pending_age(self) -> float:
         return (real.monotonic() - self._pending_since) * 1_000

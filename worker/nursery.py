@@ -5,43 +5,57 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from resource import struct_rusage
 from typing import Final, NoReturn
 
+from ..protocol.limits import LIMITS_OF_LEVEL
 from ..protocol.zygote_messages import Ended, Fork
 from . import real, scratch
-from .confinement import changed_signals
-from .exits import EXIT_DONE, MEANINGS
+from .confinement import Ties, changed_signals
+from .end_causes import cause
+from .exits import EXIT_DONE, EXIT_UNSEALED, MEANINGS
+from .isolation.levels import Level
+from .isolation.quarters import Berth, Quarters
 from .life import live
 from .reproducible import Reproducible
 
 ENDED_MAX: Final = 100_000  # ends that no supervisor has noted; the oldest are dropped
 LAST_REAP_S: Final = 1.0
 REAP_AGAIN_S: Final = 0.001
+CONFESSIONS_BYTES: Final = 65_536
 
 
 @dataclass(slots=True)
 class Child:
-    """A worker that lives; the pidfd is ours."""
+    """A worker that lives; the pidfd is ours.
+
+    Attributes:
+        pid: its number here.
+        pid_outside: its number where the supervisor is.
+    """
 
     token: bytes
     pid: int
+    pid_outside: int
     pidfd: int
-    work: str
+    berth: Berth
     is_killed: bool = False
 
 
 class Nursery:
     """Every worker of this zygote. What a dead worker has left running is killed and reaped too."""
 
-    def __init__(self, work: str, reproducible: Reproducible) -> None:
-        """`work` is a directory in which each worker gets one of its own."""
+    def __init__(self, quarters: Quarters, reproducible: Reproducible) -> None:
+        """`quarters` are where workers live."""
         self._reproducible = reproducible
-        self._work = work
+        self._quarters = quarters
         self._pid = os.getpid()
         self._signals = changed_signals()
-        self._made = 0
+        self._tasks = os.open("self/task", os.O_RDONLY | os.O_CLOEXEC, dir_fd=quarters.proc)
+        self._heard, self._confession = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._confessed: dict[bytes, str] = {}
         self._by_token: dict[bytes, Child] = {}
         self._by_pid: dict[int, Child] = {}
         self._janitors: set[int] = set()
@@ -67,33 +81,36 @@ class Nursery:
         Raises:
             OSError: the machine could not give one.
         """
-        threads = len(os.listdir("/proc/self/task"))
+        threads = len(os.listdir(self._tasks))
         if threads != 1:
             raise OSError(f"the zygote has {threads} threads and must not fork")
-        work = self._make_work()
+        quarters = self._quarters
+        limits = message.limits.over(LIMITS_OF_LEVEL[quarters.level.value])
+        endpoint = quarters.endpoint(message.endpoint)
+        berth = quarters.prepare(limits)
         try:
-            pid = os.fork()
+            pid = quarters.fork()
         except OSError:
-            os.rmdir(work)
+            self._vacate(berth)
             raise
         if pid == 0:
-            live(message, work, self._pid, self._signals, self._reproducible)
+            ties = Ties(message.token, self._confession)
+            inside = replace(message, endpoint=endpoint, limits=limits)
+            live(inside, quarters, berth, ties, self._pid, self._signals, self._reproducible)
         try:
             pidfd = os.pidfd_open(pid)
+            outside = quarters.number_outside(pid, pidfd)
         except OSError:  # no descriptor is left; the end of an unknown child is of no interest
             os.kill(pid, signal.SIGKILL)
             raise
-        child = Child(message.token, pid, pidfd, work)
+        child = Child(message.token, pid, outside, pidfd, berth)
         self._by_token[child.token] = self._by_pid[pid] = child
         return child
 
-    def _make_work(self) -> str:
-        while True:
-            self._made += 1
-            try:
-                return scratch.make(self._work, f"w{self._made:06d}")
-            except FileExistsError:  # left behind by a zygote that was killed
-                continue
+    def _vacate(self, berth: Berth) -> None:
+        self._quarters.clear(berth)
+        if self._quarters.level is not Level.SEALED:  # there it went with its namespace
+            self._sweep(berth.work)
 
     def kill(self, token: bytes) -> None:
         """SIGKILL a worker and its process group; `reap` tells its end. Ignores unknown ones."""
@@ -147,20 +164,35 @@ class Nursery:
     def _end(self, child: Child, status: int, usage: struct_rusage) -> Ended:
         del self._by_token[child.token]
         os.close(child.pidfd)
-        self._sweep(child.work)
-        if status in MEANINGS:
-            print(f"worker {child.pid}: {MEANINGS[status]} (exit status {status})", file=sys.stderr)
+        reason = MEANINGS.get(status, "")
+        if status == EXIT_UNSEALED:
+            reason += f": {self._confession_of(child.token)}"
+        if reason:
+            print(f"worker {child.pid_outside}: {reason} (exit status {status})", file=sys.stderr)
+        cpu_ns = int((usage.ru_utime + usage.ru_stime) * 1e9)
+        limit, used = ("", 0) if child.is_killed else cause(status, cpu_ns, child.berth)
+        self._vacate(child.berth)
         end = Ended(
             token=child.token,
             status=status,
-            cpu_ns=int((usage.ru_utime + usage.ru_stime) * 1e9),
+            cpu_ns=cpu_ns,
             memory_bytes=usage.ru_maxrss * 1024,
             killed=child.is_killed,
+            reason=reason,
+            limit=limit,
+            used=used,
         )
         self._ended[child.token] = end
         while len(self._ended) > ENDED_MAX:
             del self._ended[next(iter(self._ended))]
         return end
+
+    def _confession_of(self, token: bytes) -> str:
+        with suppress(BlockingIOError):
+            for line in os.read(self._heard, CONFESSIONS_BYTES).decode().splitlines():
+                who, _, reason = line.partition(" ")
+                self._confessed[bytes.fromhex(who)] = reason
+        return self._confessed.pop(token, "it could not say why")
 
     def _sweep(self, work: str) -> None:
         try:
@@ -187,6 +219,8 @@ class Nursery:
 
         While a worker lives, everything it has started stays below it (it is a subreaper).
         """
+        if self._quarters.level is not Level.PROCESS:
+            return []  # there nothing can be started
         return [pid for pid in _children() if pid not in self._by_pid and pid not in self._janitors]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class HasFileno(Protocol):
@@ -50,23 +50,32 @@ class Watches:
                 on_ready()
 
 
+GONE: Final = -1
+
+
+def look_at(pid: int | None) -> int | None:
+    """A pidfd for a `Witness`; None without a pid, `GONE` of a process that has ended."""
+    if pid is None:
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return GONE
+
+
 class Witness:
     """Knows whether a process is still there, by its pidfd; its number may be used again."""
 
-    def __init__(self, pid: int | None, watches: Watches, on_gone: Callable[[], None]) -> None:
-        """Without a pid it knows nothing and tells nothing; of a dead one it tells at once."""
+    def __init__(self, pidfd: int | None, watches: Watches, on_gone: Callable[[], None]) -> None:
+        """`pidfd` is what `look_at` gave. Without one it knows nothing and tells nothing."""
         self.is_gone = False
-        self.pidfd: int | None = None
+        self.pidfd = pidfd if pidfd != GONE else None
         self._watches = watches
         self._tell = on_gone
-        if pid is None:
-            return
-        try:
-            self.pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:
+        if pidfd == GONE:
             self._on_gone()
-        else:
-            watches.watch(self.pidfd, self._on_gone)
+        elif pidfd is not None:
+            watches.watch(pidfd, self._on_gone)
 
     def _on_gone(self) -> None:
         self.is_gone = True

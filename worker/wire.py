@@ -9,6 +9,7 @@ from typing import Final
 import zmq
 
 from ..protocol import limits
+from .exits import EXIT_CUT_OFF
 
 RECONNECT_MS: Final = 10
 RECONNECT_MS_MAX: Final = 200
@@ -60,16 +61,28 @@ class Wire:
         socket.setsockopt(zmq.SNDHWM, 0)  # the stream has its own bound
         socket.connect(endpoint)
         self._socket = socket
+        self._must_stay = False
         self._bell = Bell()
         self._poll = select.poll()
         self._poll.register(int(socket.getsockopt(zmq.FD)), select.POLLIN)
         self._poll.register(self._bell.fileno(), select.POLLIN)
+
+    def end_when_cut_off(self) -> None:
+        """From now on the process ends when the connection does: there can be no other."""
+        self._must_stay = True
+        self._check()
+
+    def _check(self) -> None:
+        # Whoever looked at the socket has seen its news; nobody may be left waiting for them.
+        if self._must_stay and not self.is_connected():
+            os._exit(EXIT_CUT_OFF)
 
     def send(self, frames: list[bytes]) -> bool:
         """Send without waiting; False: there is no connection now."""
         try:
             self._socket.send_multipart(frames, zmq.NOBLOCK, copy=True)
         except zmq.Again:
+            self._check()
             return False
         return True
 
@@ -78,10 +91,12 @@ class Wire:
         try:
             return self._socket.recv_multipart(zmq.NOBLOCK, copy=True)
         except zmq.Again:
+            self._check()
             return None
 
     def has_news(self) -> bool:
         """Whether something can be received now."""
+        self._check()
         return bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
     def is_connected(self) -> bool:

@@ -6,7 +6,6 @@ to the next supervisor, and kills the workers when none has come. A private one 
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import sys
@@ -25,42 +24,39 @@ from ..protocol.zygote_messages import (
     Kill,
     Living,
     Quit,
+    Report,
     ToZygote,
 )
-from . import real, scratch
+from . import real
+from .aftermath import HOST_GRACE_S
+from .charge import Charge
+from .isolation.quarters import Quarters
 from .nursery import Nursery
 from .post import Post
 from .reproducible import Reproducible
 from .watches import Watches, Witness
 
 LIVING_MAX: Final = 200  # about as many descriptors as one message can carry
-HOST_GRACE_S: Final = 0.5  # how long a private supervisor may take to end after its host
 MESSAGES_IN_TURN: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
-    """What a zygote was started with.
+class Doors:
+    """The descriptors through which a zygote learns what is going on.
 
     Attributes:
-        supervisor_pid: who is waited for until the first connection.
-        is_private: end with the supervisor instead of waiting for the next.
-        host_pid: the host of a private supervisor; None otherwise.
-        directory: removed at the end of a private zygote whose host is gone.
-        run: where the sockets are when that is elsewhere; the host does not know it, so it is
-            removed whenever the private supervisor did not get to it.
-        work: where workers get their directories.
-        orphan_s: how long workers live without a supervisor.
+        listener: listens; may not block.
+        bell: gets a byte for each signal; may not block.
+        supervisor: pidfd of who is waited for until the first connection; see `look_at`.
+        host: pidfd of the host of a private supervisor.
+        guardian: readable when the process around this one wants it to end; None: there is none.
     """
 
-    socket_path: str
-    supervisor_pid: int
-    is_private: bool
-    host_pid: int | None
-    directory: str | None
-    run: str | None
-    work: str
-    orphan_s: float
+    listener: socket.socket
+    bell: socket.socket
+    supervisor: int | None
+    host: int | None
+    guardian: int | None = None
 
 
 class Zygote:
@@ -69,41 +65,39 @@ class Zygote:
     def __init__(
         self,
         charge: Charge,
-        listener: socket.socket,
-        bell: socket.socket,
+        doors: Doors,
+        quarters: Quarters,
+        report: Report,
         reproducible: Reproducible,
     ) -> None:
-        """`listener` listens; `bell` gets a byte for each signal. Neither may block."""
+        """`quarters` are where its workers live, which `report` says of."""
         self._charge = charge
-        self._listener = listener
-        self._bell = bell
-        self._nursery = Nursery(charge.work, reproducible)
+        self._doors = doors
+        self._report = report
+        self._nursery = Nursery(quarters, reproducible)
         self._epoch = 0
         self._commander: Post | None = None
         self._is_quitting = False
         self._alone_since: float | None = None
         self._hostless_since: float | None = None
         self._watches = Watches()
-        self._watches.watch(listener, self._on_connection)
-        self._watches.watch(bell, self._on_signal)
-        self._supervisor = Witness(charge.supervisor_pid, self._watches, self._on_supervisor_gone)
-        host_pid = charge.host_pid if charge.is_private else None
-        self._host = Witness(host_pid, self._watches, self._on_host_gone)
+        self._watches.watch(doors.listener, self._on_connection)
+        self._watches.watch(doors.bell, self._on_signal)
+        if doors.guardian is not None:
+            self._watches.watch(doors.guardian, self._on_guardian)
+        Witness(doors.supervisor, self._watches, self._on_supervisor_gone)
+        Witness(doors.host if charge.is_private else None, self._watches, self._on_host_gone)
 
-    def serve(self) -> None:
-        """Turn until it is time to end; then no worker lives any more."""
+    def serve(self) -> bool:
+        """Turn until it is time to end; then no worker lives any more.
+
+        Returns whether somebody has asked for that: what is left to do depends on it.
+        """
         while not self._is_quitting and (patience_s := self._patience_s()) != 0:
             self._watches.turn(patience_s)
         self._nursery.kill_all()
-        self._listener.close()
-        if os.path.exists(self._charge.socket_path):
-            os.unlink(self._charge.socket_path)
-        if self._is_quitting:
-            self._watches.turn(0)
-            if not self._host.is_gone:
-                return  # whoever asked for that cleans up after us
-        if self._charge.is_private and self._charge.directory is not None:
-            self._clean_after_host(self._charge.directory)
+        self._doors.listener.close()
+        return self._is_quitting
 
     # -- who is there -----------------------------------------------------------------------------
 
@@ -126,29 +120,15 @@ class Zygote:
         # A private supervisor ends with its host, and this process with it. But it may be frozen.
         self._hostless_since = real.monotonic()
 
-    def _clean_after_host(self, directory: str) -> None:
-        """If the host is gone, nobody is left to end a frozen supervisor and remove its files.
-
-        Nor if the supervisor is killed while it ends: so what it would clean up is done here.
-        """
-        deadline = real.monotonic() + HOST_GRACE_S
-        while not self._host.is_gone and (left_s := deadline - real.monotonic()) > 0:
-            # Host and supervisor may have been killed together, in either order.
-            self._watches.turn(left_s)
-        if self._host.is_gone and not self._supervisor.is_gone and self._supervisor.pidfd:
-            signal.pidfd_send_signal(self._supervisor.pidfd, signal.SIGKILL)
-            while not self._supervisor.is_gone:  # until then it could still make files
-                self._watches.turn(HOST_GRACE_S)
-        if self._charge.run is not None and (self._host.is_gone or self._supervisor.is_gone):
-            scratch.remove(self._charge.run)
-        if self._host.is_gone:
-            scratch.remove(directory)
+    def _on_guardian(self) -> None:
+        # A word to end, or its own end: the kernel ends this process then.
+        self._is_quitting = True
 
     # -- connections ------------------------------------------------------------------------------
 
     def _on_connection(self) -> None:
         try:
-            connection, _ = self._listener.accept()
+            connection, _ = self._doors.listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
         post = Post(connection)
@@ -232,12 +212,13 @@ class Zygote:
             self._hang_up(former)
         self._epoch = message.epoch
         self._alone_since = None
+        self._say(self._report)
         for end in self._nursery.ended:
             self._say(end)
         living = self._nursery.living
         batches = [living[at : at + LIVING_MAX] for at in range(0, len(living), LIVING_MAX)] or [[]]
         for number, batch in enumerate(batches, 1):
-            workers = tuple((child.token, child.pid) for child in batch)
+            workers = tuple((child.token, child.pid_outside) for child in batch)
             pidfds = tuple(child.pidfd for child in batch)
             self._say(Living(workers, number == len(batches)), pidfds)
         return True
@@ -250,13 +231,13 @@ class Zygote:
             except OSError as error:
                 self._say(ForkFailed(message.token, str(error)[:1000]))
                 return
-        self._say(Forked(child.token, child.pid), (child.pidfd,))
+        self._say(Forked(child.token, child.pid_outside), (child.pidfd,))
 
     # -- signals ----------------------------------------------------------------------------------
 
     def _on_signal(self) -> None:
         try:
-            received = self._bell.recv(4096)
+            received = self._doors.bell.recv(4096)
         except BlockingIOError:
             return
         if signal.SIGTERM in received:

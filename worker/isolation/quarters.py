@@ -1,0 +1,138 @@
+"""Where a cell lives: what its zygote has made ready, and how a worker moves in."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from ...protocol.limits import Limits
+from .. import scratch
+from .cgroups import Cage
+from .levels import Level
+
+
+class Sockets(Enum):
+    """Whether a worker can open sockets when it has its cell."""
+
+    KEPT = "kept"
+    GIVEN_UP = "given up"
+
+
+@dataclass(slots=True)
+class Berth:
+    """One worker's part of it.
+
+    Attributes:
+        work: where the cell works.
+        user: the user number of its own; None: that of the zygote.
+        limits: those that hold, defaults of the level included.
+    """
+
+    work: str
+    limits: Limits
+    user: int | None = None
+    cage: Cage | None = None
+
+
+class Quarters(Protocol):
+    """What the zygote asks of a level.
+
+    `move_in`, `wall_off` and `bar` are for the forked child, in this order; `give_up_sockets` is
+    for its link, when it is connected. They raise `Unsealed`, and nothing may run there then.
+    """
+
+    level: Level
+    proc: int  # the process table of the outside
+
+    def prepare(self, limits: Limits) -> Berth:
+        """Make ready what a worker needs. Raises OSError: the machine could not give it."""
+
+    def clear(self, berth: Berth) -> None:
+        """The worker is gone; what is on the disk is left to the caller."""
+
+    def fork(self) -> int:
+        """Fork a worker; returns its number here, or 0 in it. Raises OSError."""
+
+    def number_outside(self, pid: int, pidfd: int) -> int:
+        """The number that the supervisor knows a worker by."""
+
+    def endpoint(self, endpoint: str) -> str:
+        """Where a worker finds the socket that the supervisor calls so.
+
+        Raises OSError: it is in no place that cells of this level can reach.
+        """
+
+    def move_in(self, berth: Berth) -> None:
+        """Enter namespaces and become who the cell is."""
+
+    def wall_off(self, berth: Berth) -> None:
+        """Lose the sight of everything that is not the cell's."""
+
+    def bar(self) -> None:
+        """Load the filter of system calls."""
+
+    def give_up_sockets(self, berth: Berth) -> Sockets:
+        """From here on no socket can be opened, if the level says so."""
+
+
+@dataclass(slots=True)
+class OpenQuarters:
+    """Level `process`: a directory, and nothing is hidden."""
+
+    work: str
+    proc: int
+    level: Level = Level.PROCESS
+    directories: Directories = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.directories = Directories(self.work)
+
+    def prepare(self, limits: Limits) -> Berth:
+        return Berth(self.directories.make(), limits)
+
+    def clear(self, berth: Berth) -> None:
+        """Nothing was taken."""
+
+    def fork(self) -> int:
+        return os.fork()
+
+    def number_outside(self, pid: int, pidfd: int) -> int:
+        return pid
+
+    def endpoint(self, endpoint: str) -> str:
+        return endpoint
+
+    def move_in(self, berth: Berth) -> None:
+        """Nothing is left behind."""
+
+    def wall_off(self, berth: Berth) -> None:
+        os.chdir(berth.work)
+
+    def bar(self) -> None:
+        """Every system call is allowed."""
+
+    def give_up_sockets(self, berth: Berth) -> Sockets:
+        return Sockets.KEPT
+
+
+class Directories:
+    """Numbered directories in one."""
+
+    def __init__(self, parent: str) -> None:
+        self._parent = parent
+        self._made = 0
+
+    def make(self) -> str:
+        """A new empty one.
+
+        Raises:
+            OSError: the system gave none.
+        """
+        while True:
+            self._made += 1
+            try:
+                return scratch.make(self._parent, f"w{self._made:06d}")
+            except FileExistsError:  # left behind by a zygote that was killed
+                continue
