@@ -164,7 +164,7 @@ def _examine(level: Level, options: argparse.Namespace) -> int:
             show(findings.of_refusal(level, error))
             return EXIT_WRONG
         try:
-            return guard(house, show_inside, show)
+            return EXIT_WELL if guard(house, show_inside, show) == EXIT_WELL else EXIT_WRONG
         finally:
             house.remove()
 
