@@ -97,3 +97,24 @@ def thaw(value: Value) -> Any:
         return made
 
     return walk(value)
+
+
+class Frozen:
+    """A frozen object that is hashed once, with the object itself to look at (not to change)."""
+
+    __slots__ = ("_hash", "seen", "value")
+
+    def __init__(self, thing: Any, opened: frozenset[type] = frozenset()) -> None:
+        self.seen = thing
+        self.value = freeze(thing, opened)
+        self._hash = hash(self.value)
+
+    def copied(self) -> Any:
+        """The object again, to be changed."""
+        return thaw(self.value)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Frozen) and self.value == other.value

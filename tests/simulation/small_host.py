@@ -64,6 +64,8 @@ class SmallHost:
     Attributes:
         last, stop, generation: of the last event that it has received: its number, the end of its
             output, and its generation.
+        walked: the last generation that it has asked to step from.
+        was_busy: it was refused because another observes; so it insists.
         acknowledged: the end of the output that it knows to be acknowledged.
         running: calls of the tool that have not returned, with their attempt.
         runs: every call that it has begun to run.
@@ -78,6 +80,8 @@ class SmallHost:
         self.last = 0
         self.stop = 0
         self.generation = 0
+        self.walked = 0
+        self.was_busy = False
         self.acknowledged = 0
         self.asked: dict[int, Asked] = {}
         self.running: dict[h.CallRef, int] = {}
@@ -99,13 +103,13 @@ class SmallHost:
         stop = self.acknowledged
         if isinstance(ask, (h.Resume, h.Step)) and ask.generation == self.generation:
             stop = self.stop  # said later, or of the end, it comes too late for the next event
+        if isinstance(ask, h.Step):
+            self.walked = max(self.walked, ask.generation)
         self.asked[self.core.ask(ask)] = Asked(ask, self.last, stop, resumed)
         return self._sends()
 
     def menu(self, generations: int) -> list[h.Ask]:
         """Everything that it could ask now."""
-        if not self.cell:
-            return []
         after = self.last or None
         asks: list[h.Ask] = [h.WaitToPending(self.cell, False)]
         for generation in range(1, generations + 1):
@@ -113,6 +117,14 @@ class SmallHost:
             asks.append(h.Step(self.cell, generation, after))
         asks.append(h.Terminate(self.cell, after))
         return asks
+
+    def walk(self) -> list[h.Ask]:
+        """The one thing that it asks when it follows the cell to its end; nothing: it is there."""
+        if self.has_ended:
+            return []
+        if self.generation > self.walked:
+            return [h.Step(self.cell, self.generation, self.last)]
+        return [h.WaitToPending(self.cell, self.was_busy)]
 
     def returned(self, call: h.CallRef) -> list[h.Request]:
         """The tool has returned."""
@@ -153,6 +165,7 @@ class SmallHost:
 
     def learn(self, reply: Reply) -> None:
         """Keep what an answer tells."""
+        self.was_busy = getattr(reply.error, "code", "") == "busy_observer"
         if isinstance(reply.answer, CellMade):
             self.cell = reply.answer.cell
         if isinstance(reply.answer, (EventGiven, ResumedGiven)):

@@ -6,12 +6,13 @@ else changes. Messages of one connection keep their order, and whatever else can
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from tidemark.protocol.host_answers import EventGiven, ResumedGiven
-from tidemark.protocol.host_requests import CallRef, Request
+from tidemark.protocol.host_requests import CallRef, Request, Terminate
 from tidemark.protocol.ids import Incarnation
 from tidemark.protocol.zygote_messages import Forget, Fork, Kill
 from tidemark.supervisor.core import records as r
@@ -25,7 +26,7 @@ from tidemark.supervisor.core.events import (
 )
 from tidemark.worker.answers import Unbelievable
 
-from fakes.frozen_objects import Value, freeze, thaw
+from fakes.frozen_objects import Frozen
 
 from . import small_promises as promises
 from .small_host import CREATE, SmallHost
@@ -33,7 +34,7 @@ from .small_supervisor import Mind, SmallSupervisor, Turn, due_moments
 from .small_worker import SmallWorker
 
 Action: TypeAlias = tuple[Any, ...]
-PID = 100
+PID = os.getpid()
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Size:
     """How small the world is.
 
     Attributes:
-        asks: how many requests are made, by any host, after the cell was created.
+        walker: the first host follows the cell to its end, one `Step` per frontier that it sees.
+        asks: how many requests the others make, any of them, at any time.
         hasty: how many timers may run out while messages are on their way.
         eager: leave out orders that make no difference (see `Stage.first_things`).
     """
@@ -49,7 +51,8 @@ class Size:
     hosts: int = 2
     generations: int = 2
     crashes: int = 1
-    asks: int = 2
+    walker: bool = True
+    asks: int = 1
     hasty: int = 0
     eager: bool = True
 
@@ -87,8 +90,8 @@ class Scene(NamedTuple):
     mind: Mind | None
     journal: tuple[int, ...]
     lines: tuple[tuple[Any, Line], ...]
-    hosts: tuple[Value, ...]
-    workers: tuple[tuple[bytes, Value], ...]
+    hosts: tuple[Frozen, ...]
+    workers: tuple[tuple[bytes, Frozen], ...]
     zygote: Zygote
     crashes: int
     asks: int
@@ -122,6 +125,13 @@ class Commits:
         """A whole journal."""
         return [entry for number in journal for entry in self._all[number]]
 
+    def written(self, journal: tuple[int, ...]) -> frozenset[r.Entry]:
+        """What a journal tells, in whatever order and in how many commits it was written.
+
+        What order has done to the facts is in the facts.
+        """
+        return frozenset(self.entries(journal))
+
     def check(self, journal: tuple[int, ...]) -> None:
         """Look at a journal that has grown."""
         if journal not in self._checked:
@@ -145,19 +155,12 @@ class Stage:
         size = self.size
         scene = Scene(0, None, (), (), (), (), Zygote(), size.crashes, size.asks, size.hasty)
         for number in range(1, size.hosts + 1):
-            scene = scene._replace(hosts=(*scene.hosts, freeze(SmallHost(number))))
+            scene = scene._replace(hosts=(*scene.hosts, Frozen(SmallHost(number))))
         scene = self._next_life(scene)
-        while (news := self._unread(scene)) is not None:
-            scene = self.after(scene, news)
-        host: SmallHost = thaw(scene.hosts[0])
-        requests = host.ask(CREATE, 0)
-        return self._host_did(scene, host, requests)
-
-    def _unread(self, scene: Scene) -> Action | None:
-        for action in self.actions(scene):
-            if action[0] in ("reads", "hears", "is told"):
-                return action
-        return None
+        while moving := [*self._messages(scene), *self._zygote_acts(scene)]:
+            scene = self.after(scene, moving[0])
+        host: SmallHost = scene.hosts[0].copied()
+        return self._host_did(scene, host, host.ask(CREATE, 0))
 
     # -- what can happen --------------------------------------------------------------------------
 
@@ -193,6 +196,23 @@ class Stage:
             if line.to_peer:
                 thinks = [each for each in self._messages(scene) if each == ("thinks", name)]
                 return [("hears", name), *thinks, *self._deaths(scene)]
+        return self._first_of_machine(scene)
+
+    def _first_of_machine(self, scene: Scene) -> list[Action]:
+        """Orders that only a dying supervisor can prevent, and what nobody else can notice."""
+        zygote = scene.zygote
+        deaths = self._deaths(scene)
+        if zygote.orders and not isinstance(zygote.orders[0], Kill):
+            return [("obeys",), *deaths]
+        for number, frozen in enumerate(scene.hosts):
+            host: SmallHost = frozen.seen
+            # Without a session nothing waits for this host to be attached but its own requests.
+            if number and host.is_attaching and _is_busy(scene, host.name):
+                return [("reads", host.name), *deaths]
+        attaching = any(frozen.seen.is_attaching for frozen in scene.hosts)
+        if zygote.news and isinstance(zygote.news[0], WorkerForked) and not attaching:
+            ends = [each for each in self._host_acts(scene) if _terminates(each)]
+            return [("is told",), *ends, *deaths]
         return []
 
     def _messages(self, scene: Scene) -> list[Action]:
@@ -203,7 +223,7 @@ class Stage:
             if line.to_peer:
                 actions.append(("hears", name))
         for token, worker in scene.workers:
-            if worker.held[worker.names.index("is_awake")]:
+            if worker.seen.is_awake:
                 actions.append(("thinks", token))
         return actions
 
@@ -222,11 +242,15 @@ class Stage:
     def _host_acts(self, scene: Scene) -> list[Action]:
         actions: list[Action] = []
         for number, frozen in enumerate(scene.hosts):
-            host: SmallHost = thaw(frozen)
+            host: SmallHost = frozen.seen
             if self.size.eager and (host.is_attaching or _is_busy(scene, host.name)):
                 continue  # it can as well happen afterwards
             actions += [("returns", number, call) for call in host.running]
-            if scene.asks and not host.asked:
+            if host.asked or not host.cell:
+                continue
+            if self.size.walker and number == 0:
+                actions += [("asks", 0, ask) for ask in host.walk()]
+            elif scene.asks:
                 actions += [("asks", number, ask) for ask in host.menu(self.size.generations)]
         return actions
 
@@ -236,7 +260,7 @@ class Stage:
         actions: list[Action] = [
             ("time is up", name, moment, hurried)
             for name, facts in scene.mind.cells
-            for moment in due_moments(facts.state)
+            for moment in due_moments(facts.seen)
         ]
         if scene.mind.lazy and scene.crashes and not hurried:
             actions.append(("flushes",))
@@ -337,7 +361,7 @@ class Stage:
         scene = scene._replace(epoch=epoch, lines=(), lost=(), zygote=zygote)
         scene = self._spoken(scene, turn)
         for frozen in scene.hosts:
-            host: SmallHost = thaw(frozen)
+            host: SmallHost = frozen.copied()
             scene = self._host_did(scene, host, host.attach())
         return scene
 
@@ -345,20 +369,22 @@ class Stage:
 
     def _host_did(self, scene: Scene, host: SmallHost, requests: list[Request]) -> Scene:
         hosts = list(scene.hosts)
-        hosts["AB".index(host.name)] = freeze(host)
+        hosts["AB".index(host.name)] = Frozen(host)
         lines = dict(scene.lines)
         line = lines.get(host.name, Line())
         lines[host.name] = line._replace(to_supervisor=(*line.to_supervisor, *requests))
         return scene._replace(hosts=tuple(hosts), lines=_in_order(lines))
 
     def _ask(self, scene: Scene, number: int, ask: Any) -> Scene:
-        host: SmallHost = thaw(scene.hosts[number])
+        host: SmallHost = scene.hosts[number].copied()
         requests = host.ask(ask, scene.resumed)
-        scene = self._host_did(scene._replace(asks=scene.asks - 1), host, requests)
+        walks = self.size.walker and number == 0
+        asks = scene.asks if walks else scene.asks - 1
+        scene = self._host_did(scene._replace(asks=asks), host, requests)
         return self._read(scene, host.name) if self.size.eager else scene
 
     def _return(self, scene: Scene, number: int, call: CallRef) -> Scene:
-        host: SmallHost = thaw(scene.hosts[number])
+        host: SmallHost = scene.hosts[number].copied()
         scene = self._host_did(scene, host, host.returned(call))
         return self._read(scene, host.name) if self.size.eager else scene
 
@@ -369,7 +395,7 @@ class Stage:
         return scene._replace(lines=_in_order(lines), lost=tuple(sorted({*scene.lost, name})))
 
     def _host_hears(self, scene: Scene, name: str, message: Any) -> Scene:
-        host: SmallHost = thaw(scene.hosts["AB".index(name)])
+        host: SmallHost = scene.hosts["AB".index(name)].copied()
         requests, replies = host.hear(message)
         promises.check_runs(host)
         for reply in replies:
@@ -410,7 +436,7 @@ class Stage:
         scene = scene._replace(lines=_in_order(lines))
         if isinstance(name, str):
             return self._host_hears(scene, name, message)
-        worker: SmallWorker = thaw(dict(scene.workers)[name])
+        worker: SmallWorker = dict(scene.workers)[name].copied()
         try:
             worker.hear(message)
         except Unbelievable as error:
@@ -418,19 +444,20 @@ class Stage:
         return self._worker_did(scene, name, worker)
 
     def _think(self, scene: Scene, token: bytes) -> Scene:
-        worker: SmallWorker = thaw(dict(scene.workers)[token])
+        worker: SmallWorker = dict(scene.workers)[token].copied()
         worker.think()
         return self._worker_did(scene, token, worker)
 
     def _worker_did(self, scene: Scene, token: bytes, worker: SmallWorker) -> Scene:
         sent, worker.speaker.sent = worker.speaker.sent, []
+        worker.speaker.stream.ignored = 0  # it is only counted
         lines = dict(scene.lines)
         line = lines.get(token, Line())
         lines[token] = line._replace(to_supervisor=(*line.to_supervisor, *sent))
-        workers = {**dict(scene.workers), token: freeze(worker)}
+        workers = {**dict(scene.workers), token: Frozen(worker)}
         scene = scene._replace(
             lines=_in_order(lines),
-            workers=tuple(sorted(workers.items())),
+            workers=tuple([(name, workers[name]) for name in sorted(workers)]),
             left=max(scene.left, worker.left),
         )
         return self._ended(scene, token, 0, killed=False) if worker.is_over else scene
@@ -481,7 +508,7 @@ class Stage:
         """Whether nothing is under way: everybody has his answers, and no worker is left over."""
         if self._messages(scene) or self._zygote_acts(scene) or scene.lost:
             return False
-        if any(thaw(host).core.waits for host in scene.hosts):
+        if any(host.seen.core.waits for host in scene.hosts):
             return False
         final = any(isinstance(entry.record, (r.CellCompleted, r.CellTerminated))
                     for entry in self.commits.entries(scene.journal))
@@ -490,6 +517,10 @@ class Stage:
 
 def _connection(name: str, epoch: int) -> bytes:
     return f"{name}-{epoch}".encode()
+
+
+def _terminates(action: Action) -> bool:
+    return action[0] == "asks" and isinstance(action[2], Terminate)
 
 
 def _is_busy(scene: Scene, name: str) -> bool:
@@ -502,11 +533,12 @@ def _in_order(lines: dict[Any, Line]) -> tuple[tuple[Any, Line], ...]:
     return tuple(sorted(busy, key=lambda each: (isinstance(each[0], bytes), each[0])))
 
 
-def _knowing(hosts: tuple[Value, ...], cell: str) -> Iterator[Value]:
+def _knowing(hosts: tuple[Frozen, ...], cell: str) -> Iterator[Frozen]:
     """The hosts when the first has told the others of its cell."""
     for frozen in hosts:
-        place = frozen.names.index("cell")
-        if frozen.held[place]:
+        if frozen.seen.cell:
             yield frozen
         else:
-            yield frozen._replace(held=(*frozen.held[:place], cell, *frozen.held[place + 1 :]))
+            host: SmallHost = frozen.copied()
+            host.cell = cell
+            yield Frozen(host)

@@ -30,7 +30,7 @@ from fakes.branching_ports import (
     BranchingWires,
     StillClock,
 )
-from fakes.frozen_objects import freeze
+from fakes.frozen_objects import Frozen
 
 SECRET = b"s" * 32
 JOURNAL_ID = 7
@@ -41,27 +41,10 @@ KNOWN = set(
 )
 
 
-class Facts:
-    """A cell's state, which holds dictionaries, as a value."""
-
-    __slots__ = ("_hash", "key", "state")
-
-    def __init__(self, state: CellState) -> None:
-        self.state = state
-        self.key = freeze(state, OPENED)
-        self._hash = hash(self.key)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Facts) and self.key == other.key
-
-
 class Mind(NamedTuple):
     """All that one life of a supervisor knows and has not written down elsewhere."""
 
-    cells: tuple[tuple[str, Facts], ...]
+    cells: tuple[tuple[str, Frozen], ...]
     shelves: tuple[tuple[str, tuple[tuple[Any, Any], ...]], ...]
     backlogs: tuple[tuple[str, tuple[Any, ...]], ...]
     listed: bool
@@ -89,7 +72,7 @@ class SmallSupervisor:
         self.processes = BranchingProcesses()
         ports = Ports(self.store, self.wires, self.processes, StillClock())  # type: ignore[arg-type]
         self.loop = Loop(ports, _core_world(epoch))
-        self._loaded: dict[str, Facts] = {}
+        self._loaded: dict[str, Frozen] = {}
         beside = {name for name, each in vars(self.loop.fleet).items() if type(each) is not Shelf}
         if beside != KNOWN:
             raise AssertionError(f"a mind does not hold {beside ^ KNOWN}: add it to Mind")
@@ -110,11 +93,11 @@ class SmallSupervisor:
         cells = tuple([(name, self._facts(name, state)) for name, state in fleet.cells.items()])
         return Mind(cells, tuple(shelves), tuple(backlogs), fleet.listed, tuple(loop._lazy))
 
-    def _facts(self, name: str, state: CellState) -> Facts:
+    def _facts(self, name: str, state: CellState) -> Frozen:
         known = self._loaded.get(name)
-        if known is not None and known.state is state:
+        if known is not None and known.seen is state:
             return known
-        return Facts(_without_backoff(state))
+        return Frozen(_without_backoff(state), OPENED)
 
     def load(self, mind: Mind, entries: list[r.Entry], connected: set[bytes]) -> None:
         """Be in this state."""
@@ -125,7 +108,7 @@ class SmallSupervisor:
             if type(each) is Shelf:
                 each._now = dict(shelves.get(name, ()))
                 each._before.clear()
-        fleet.cells._now = {name: facts.state for name, facts in mind.cells}
+        fleet.cells._now = {name: facts.seen for name, facts in mind.cells}
         fleet.backlogs = {}
         for session, calls in mind.backlogs:
             fleet.backlog(session)._now = dict.fromkeys(calls)
@@ -134,7 +117,7 @@ class SmallSupervisor:
         fleet.entries, fleet.effects = [], []
         fleet.alarms = Alarms()
         for name, facts in mind.cells:
-            fleet.alarms.set(name, deadline_of(facts.state))
+            fleet.alarms.set(name, deadline_of(facts.seen))
         loop._lazy = list(mind.lazy)
         loop.kept._kept.clear()
         loop.kept._created.clear()

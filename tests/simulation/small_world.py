@@ -54,8 +54,10 @@ class Table:
         self._numbers: dict[Any, int] = {}
         self._values: list[Any] = []
 
-    def number(self, value: Any) -> int:
-        found = self._numbers.setdefault(value, len(self._values))
+    def number(self, value: Any, told_by: Any = None) -> int:
+        """The value's number; `told_by` is what it is told from others by, if not by itself."""
+        key = value if told_by is None else told_by
+        found = self._numbers.setdefault(key, len(self._values))
         if found == len(self._values):
             self._values.append(value)
         return found
@@ -70,6 +72,7 @@ class Explorer:
     def __init__(self, size: Size) -> None:
         self.stage = Stage(size)
         self._tables = [Table() for _ in Scene._fields]
+        self._journals = self._tables[Scene._fields.index("journal")]
         self._found: dict[tuple[int, ...], int] = {}
         self._scenes: list[tuple[int, ...]] = []
         self._from = array("q")
@@ -121,8 +124,13 @@ class Explorer:
                 self._edges_to.append(reached)
 
     def _add(self, scene: Scene, came_from: int, by: Action | None) -> int:
-        parts = zip(self._tables, scene, strict=True)
-        key = tuple([table.number(value) for table, value in parts])
+        commits = self.stage.commits
+        key = tuple(
+            [
+                table.number(value, commits.written(value) if table is self._journals else None)
+                for table, value in zip(self._tables, scene, strict=True)
+            ]
+        )
         found = self._found.setdefault(key, len(self._scenes))
         if found == len(self._scenes):
             self._scenes.append(key)
@@ -213,11 +221,13 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     for field in fields(Size):
-        if field.name != "eager":
+        if field.type == "int":
             parser.add_argument(f"--{field.name}", type=int, default=field.default)
+    parser.add_argument("--no-walker", action="store_true", help="the first host is as the others")
     parser.add_argument("--every-order", action="store_true", help="also orders that do not matter")
     options = vars(parser.parse_args())
-    size = Size(eager=not options.pop("every_order"), **options)
+    eager, walker = not options.pop("every_order"), not options.pop("no_walker")
+    size = Size(eager=eager, walker=walker, **options)
     try:
         print(f"{size}: {explore(size)}")
     except StoryOf as error:
