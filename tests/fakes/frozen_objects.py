@@ -118,3 +118,25 @@ class Frozen:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Frozen) and self.value == other.value
+
+
+class Numbered:
+    """Values by number, each kept once."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Any, int] = {}
+        self._values: list[Any] = []
+
+    def number(self, value: Any, told_by: Any = None) -> int:
+        """The value's number; `told_by` is what it is told from others by, if not by itself."""
+        key = value if told_by is None else told_by
+        found = self._numbers.setdefault(key, len(self._values))
+        if found == len(self._values):
+            self._values.append(value)
+        return found
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, number: int) -> Any:
+        return self._values[number]

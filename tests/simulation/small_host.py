@@ -28,7 +28,6 @@ from .small_worker import TOOL, result_of
 
 FINAL = (EventKind.COMPLETED, EventKind.TERMINATED)
 TOOLS = (ToolSpec(TOOL, TOOL, "", "()", ToolKind.FUNCTION, OnUnknown.ASK, False, 0),)
-SESSION = h.SessionAsk("s", TOOLS, None, None, None, Limits(), False)
 CREATE = h.CreateCell(
     CellKind.PAUSABLE, b"small", values.encode({}), "small", "", Limits(), Stepping.DRAIN
 )
@@ -71,11 +70,11 @@ class SmallHost:
         runs: every call that it has begun to run.
     """
 
-    def __init__(self, number: int) -> None:
-        session = SESSION if number == 1 else None
+    def __init__(self, number: int, *, replay: bool) -> None:
+        session = h.SessionAsk("s", TOOLS, None, replay, None, Limits(), False)
         self.name = "AB"[number - 1]
         token = self.name.encode() * 16
-        self.core = HostCore(Identity(token, 100 + number, self.name, 0), session)
+        self.core = HostCore(Identity(token, 100 + number, self.name, 0), None if number > 1 else session)
         self.cell = ""
         self.last = 0
         self.stop = 0

@@ -22,6 +22,7 @@ from .small_worker import text_of
 EVENTS = (r.FrontierReached, r.CellCompleted, r.CellTerminated)
 EXPECTED = {"busy_observer", "cell_closed", "invalid_generation", "worker_lost"}
 REFUSED = "A refusal is true when it leaves the supervisor"
+AGAIN = "A cell that does the same again is never said to do something else"
 GIVEN = "A worker is given nothing that is not in the journal"
 
 
@@ -53,6 +54,8 @@ def check_commit(batch: tuple[r.Entry, ...], left: int, living: set[Incarnation]
         record = entry.record
         if isinstance(record, r.GenerationConsumed) and record.generation > left:
             broken(CONFIRMED, f"{record.generation}; no worker has left it")
+        if isinstance(record, r.ReplayDiverged):
+            broken(AGAIN, record.divergence)
         if isinstance(record, r.WorkerLost) and record.incarnation in living:
             broken(HONEST, record.why)
 

@@ -26,8 +26,9 @@ from tidemark.supervisor.core.events import (
 )
 from tidemark.worker.answers import Unbelievable
 
-from fakes.frozen_objects import Frozen
+from fakes.frozen_objects import Frozen, Numbered
 
+from . import small_oblivion as oblivion
 from . import small_promises as promises
 from .small_host import CREATE, SmallHost
 from .small_supervisor import Mind, SmallSupervisor, Turn, due_moments
@@ -45,6 +46,7 @@ class Size:
         walker: the first host follows the cell to its end, one `Step` per frontier that it sees.
         asks: how many requests the others make, any of them, at any time.
         hasty: how many timers may run out while messages are on their way.
+        replay: whether a lost worker's cell is run again.
         eager: leave out orders that make no difference (see `Stage.first_things`).
     """
 
@@ -54,6 +56,7 @@ class Size:
     walker: bool = True
     asks: int = 1
     hasty: int = 0
+    replay: bool = True
     eager: bool = True
 
 
@@ -103,39 +106,49 @@ class Scene(NamedTuple):
 
 
 class Commits:
-    """Every commit that was ever made, by number."""
+    """Every commit that was ever made, by number; and every entry of them."""
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[r.Entry, ...], int] = {}
-        self._all: list[tuple[r.Entry, ...]] = []
+        self._batches = Numbered()
+        self._entries = Numbered()
+        self._of_batch: list[tuple[int, ...]] = []
         self._checked: set[tuple[int, ...]] = set()
 
     @property
     def count(self) -> int:
-        return len(self._all)
+        """How many different ones there were."""
+        return len(self._of_batch)
 
     def number(self, batch: tuple[r.Entry, ...]) -> int:
         """The commit's number."""
-        found = self._numbers.setdefault(batch, len(self._all))
-        if found == len(self._all):
-            self._all.append(batch)
+        found = self._batches.number(batch)
+        if found == len(self._of_batch):
+            self._of_batch.append(tuple([self._entries.number(entry) for entry in batch]))
         return found
 
     def entries(self, journal: tuple[int, ...]) -> list[r.Entry]:
         """A whole journal."""
-        return [entry for number in journal for entry in self._all[number]]
+        return [entry for number in journal for entry in self._batches[number]]
 
-    def written(self, journal: tuple[int, ...]) -> frozenset[r.Entry]:
+    def written(self, journal: tuple[int, ...], is_over: oblivion.IsOver) -> frozenset[int]:
         """What a journal tells, in whatever order and in how many commits it was written.
 
         What order has done to the facts is in the facts.
         """
-        return frozenset(self.entries(journal))
+        return frozenset(
+            [self._plain(each, is_over) for number in journal for each in self._of_batch[number]]
+        )
+
+    def _plain(self, number: int, is_over: oblivion.IsOver) -> int:
+        entry = self._entries[number]
+        record = oblivion.record_without(entry.record, is_over)
+        same = record is entry.record
+        return number if same else self._entries.number(entry.__class__("", record, ()))
 
     def check(self, journal: tuple[int, ...]) -> None:
         """Look at a journal that has grown."""
         if journal not in self._checked:
-            promises.check_journal([self._all[number] for number in journal])
+            promises.check_journal([self._batches[number] for number in journal])
             self._checked.add(journal)
 
 
@@ -155,7 +168,7 @@ class Stage:
         size = self.size
         scene = Scene(0, None, (), (), (), (), Zygote(), size.crashes, size.asks, size.hasty)
         for number in range(1, size.hosts + 1):
-            scene = scene._replace(hosts=(*scene.hosts, Frozen(SmallHost(number))))
+            scene = scene._replace(hosts=(*scene.hosts, Frozen(SmallHost(number, replay=size.replay))))
         scene = self._next_life(scene)
         while moving := [*self._messages(scene), *self._zygote_acts(scene)]:
             scene = self.after(scene, moving[0])
@@ -270,6 +283,30 @@ class Stage:
 
     def after(self, scene: Scene, action: Action) -> Scene:
         """The scene when this has happened."""
+        scene = self._acted(scene, action)
+        return self._forgotten(scene) if self.size.eager else scene
+
+    def _forgotten(self, scene: Scene) -> Scene:
+        hosts = scene.hosts
+        if not scene.asks:
+            free = int(self.size.walker)
+            hosts = (*hosts[:free], *[oblivion.host_without(each) for each in hosts[free:]])
+        is_over = oblivion.over(hosts)
+        assert scene.mind is not None
+        return scene._replace(
+            mind=oblivion.mind_without(scene.mind, is_over),
+            hosts=hosts,
+            workers=tuple(
+                [(each, oblivion.worker_without(worker, is_over)) for each, worker in scene.workers]
+            ),
+        )
+
+    def told_apart_by(self, scene: Scene) -> frozenset[int]:
+        """What stands for the scene's journal when scenes are compared."""
+        nobody = oblivion.over(scene.hosts) if self.size.eager else lambda ref: False
+        return self.commits.written(scene.journal, nobody)
+
+    def _acted(self, scene: Scene, action: Action) -> Scene:
         verb, *rest = action
         match verb:
             case "asks":

@@ -37,7 +37,7 @@ JOURNAL_ID = 7
 OPENED = frozenset({Cell, CellState})
 #: What a fleet has beside its shelves: in a mind, empty between beats, or of no consequence.
 KNOWN = set(
-    "world backlogs visitors entries effects draining listed dropped alarms finished".split()
+    "world backlogs visitors entries effects draining listed dropped alarms finished journal".split()
 )
 
 
@@ -192,7 +192,7 @@ def due_moments(state: CellState) -> list[str]:
     waits = state.waits
     ending = waits.ending
     moments = {
-        "resuming": state.phase is state.phase.CONTINUING,
+        "resuming": state.phase is state.phase.CONTINUING and state.hears,
         "calls": ending is not None and bool(state.cell.calls) and ending.calls_until_ns > 0,
         "worker": ending is not None and ending.worker_lives,
         "kill": waits.kill_at_ns > 0,

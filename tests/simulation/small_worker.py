@@ -77,6 +77,7 @@ class SmallWorker:
         self.speaker = SmallSpeaker(fork)
         self.steps: Steps | None = None
         self.start: Start | None = None
+        self.remembered: dict[int, int] = {}
         self.generations = generations
         self.stage = -1
         self.is_awake = False
@@ -131,6 +132,8 @@ class SmallWorker:
             self._goes_on()
         while self.stage < self.generations:
             steps = self.opened_steps()
+            if (relived := steps.relived_wait(None)) is not None:
+                self._say(relived)
             taken = steps.next_input()
             if taken is None:
                 wait = steps.idle(None, ())

@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from simulation.small_promises import broken
+from fakes.frozen_objects import Numbered
 from simulation.small_scene import Action, Scene, Size, Stage
 
 LIVENESS = "When faults stop, everybody who asked gets an answer"
@@ -47,37 +47,18 @@ class Explored:
         )
 
 
-class Table:
-    """Values by number, each kept once: a scene is a handful of numbers."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[Any, int] = {}
-        self._values: list[Any] = []
-
-    def number(self, value: Any, told_by: Any = None) -> int:
-        """The value's number; `told_by` is what it is told from others by, if not by itself."""
-        key = value if told_by is None else told_by
-        found = self._numbers.setdefault(key, len(self._values))
-        if found == len(self._values):
-            self._values.append(value)
-        return found
-
-    def __getitem__(self, number: int) -> Any:
-        return self._values[number]
-
-
 class Explorer:
     """Breadth first, so that the first way to a state is the shortest."""
 
     def __init__(self, size: Size) -> None:
         self.stage = Stage(size)
-        self._tables = [Table() for _ in Scene._fields]
+        self._tables = [Numbered() for _ in Scene._fields]
         self._journals = self._tables[Scene._fields.index("journal")]
         self._found: dict[tuple[int, ...], int] = {}
         self._scenes: list[tuple[int, ...]] = []
         self._from = array("q")
         self._by: list[Action | None] = []
-        self._actions = Table()
+        self._actions = Numbered()
         self._edges_from = array("q")
         self._edges_to = array("q")
         self._settled: list[int] = []
@@ -124,10 +105,10 @@ class Explorer:
                 self._edges_to.append(reached)
 
     def _add(self, scene: Scene, came_from: int, by: Action | None) -> int:
-        commits = self.stage.commits
+        journal = self.stage.told_apart_by(scene)
         key = tuple(
             [
-                table.number(value, commits.written(value) if table is self._journals else None)
+                table.number(value, journal if table is self._journals else None)
                 for table, value in zip(self._tables, scene, strict=True)
             ]
         )
@@ -224,10 +205,11 @@ def main() -> int:
         if field.type == "int":
             parser.add_argument(f"--{field.name}", type=int, default=field.default)
     parser.add_argument("--no-walker", action="store_true", help="the first host is as the others")
+    parser.add_argument("--no-replay", action="store_true", help="a lost worker ends its cell")
     parser.add_argument("--every-order", action="store_true", help="also orders that do not matter")
     options = vars(parser.parse_args())
     eager, walker = not options.pop("every_order"), not options.pop("no_walker")
-    size = Size(eager=eager, walker=walker, **options)
+    size = Size(eager=eager, walker=walker, replay=not options.pop("no_replay"), **options)
     try:
         print(f"{size}: {explore(size)}")
     except StoryOf as error:
