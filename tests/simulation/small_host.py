@@ -74,7 +74,9 @@ class SmallHost:
         session = h.SessionAsk("s", TOOLS, None, replay, None, Limits(), False)
         self.name = "AB"[number - 1]
         token = self.name.encode() * 16
-        self.core = HostCore(Identity(token, 100 + number, self.name, 0), None if number > 1 else session)
+        self.core = HostCore(
+            Identity(token, 100 + number, self.name, 0), None if number > 1 else session
+        )
         self.cell = ""
         self.last = 0
         self.stop = 0

@@ -50,9 +50,7 @@ def _cell_without(facts: Frozen, is_over: IsOver) -> Frozen:
     state = facts.seen
     cell = state.cell
     gone: dict[str, Any] = {
-        name: NO_REQUEST
-        for name in ("consumed_by", "created_by")
-        if is_over(getattr(cell, name))
+        name: NO_REQUEST for name in ("consumed_by", "created_by") if is_over(getattr(cell, name))
     }
     return Frozen(replace(state, cell=replace(cell, **gone)), OPENED) if gone else facts
 

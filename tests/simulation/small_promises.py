@@ -116,8 +116,10 @@ def _check_refusal(message: a.Refused, records: list[r.Record]) -> None:
         broken(REFUSED, message)
     if error.code == "invalid_generation":
         asked = getattr(error, "requested", 0)
-        if any(isinstance(each, r.FrontierReached) and each.event.generation >= asked
-               for each in records):
+        if any(
+            isinstance(each, r.FrontierReached) and each.event.generation >= asked
+            for each in records
+        ):
             broken(REFUSED, message)
     needed = {"cell_closed": (r.CellCompleted, r.CellTerminated), "worker_lost": (r.WorkerLost,)}
     if error.code in needed:

@@ -168,7 +168,9 @@ class Stage:
         size = self.size
         scene = Scene(0, None, (), (), (), (), Zygote(), size.crashes, size.asks, size.hasty)
         for number in range(1, size.hosts + 1):
-            scene = scene._replace(hosts=(*scene.hosts, Frozen(SmallHost(number, replay=size.replay))))
+            scene = scene._replace(
+                hosts=(*scene.hosts, Frozen(SmallHost(number, replay=size.replay)))
+            )
         scene = self._next_life(scene)
         while moving := [*self._messages(scene), *self._zygote_acts(scene)]:
             scene = self.after(scene, moving[0])
@@ -547,8 +549,10 @@ class Stage:
             return False
         if any(host.seen.core.waits for host in scene.hosts):
             return False
-        final = any(isinstance(entry.record, (r.CellCompleted, r.CellTerminated))
-                    for entry in self.commits.entries(scene.journal))
+        final = any(
+            isinstance(entry.record, (r.CellCompleted, r.CellTerminated))
+            for entry in self.commits.entries(scene.journal)
+        )
         return not (final and scene.zygote.living)
 
 

@@ -97,7 +97,7 @@ class SmallSupervisor:
         known = self._loaded.get(name)
         if known is not None and known.seen is state:
             return known
-        return Frozen(_without_backoff(state), OPENED)
+        return Frozen(_uncounted(state), OPENED)
 
     def load(self, mind: Mind, entries: list[r.Entry], connected: set[bytes]) -> None:
         """Be in this state."""
@@ -177,12 +177,16 @@ def _core_world(epoch: int) -> CoreWorld:
     )
 
 
-def _without_backoff(state: CellState) -> CellState:
-    """However often a Continue was repeated: the state is the same."""
-    resuming = state.waits.resuming
-    if resuming is None or resuming.repeat_ns == ask_steps.CONTINUE_REPEAT_NS:
+def _uncounted(state: CellState) -> CellState:
+    """Without what is only counted: repeats of a Continue, restarts, bytes far from any limit."""
+    waits = state.waits
+    if state.cell.restarts:
+        state = replace(state, cell=replace(state.cell, restarts=0))
+    if waits.acked or waits.unacked:
+        state = state.waiting(acked=0, unacked=0)
+    resuming, first = waits.resuming, ask_steps.CONTINUE_REPEAT_NS
+    if resuming is None or resuming.repeat_ns == first:
         return state
-    first = ask_steps.CONTINUE_REPEAT_NS
     again = replace(resuming, repeat_ns=first, repeat_at_ns=NOW_NS + first)
     return state.waiting(resuming=again)
 

@@ -11,6 +11,7 @@ import gc
 import sys
 import time
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,10 @@ class Explorer:
     def _scene(self, number: int) -> Scene:
         parts = zip(self._tables, self._scenes[number], strict=True)
         return Scene(*[table[value] for table, value in parts])
+
+    def settled_scenes(self) -> Iterator[Scene]:
+        """Every state in which nothing is under way."""
+        return map(self._scene, self._settled)
 
     def _check_liveness(self) -> None:
         """From every state, what happens by itself can lead to rest."""
