@@ -154,15 +154,10 @@ class SmallHost:
                     case CallToRun(offered):
                         self.runs.append((offered.call, offered.attempt))
                         self.running[offered.call] = offered.attempt
-                    case CallToCancel(call):
-                        self._cancel(call)
-                    case Opened():
-                        pass
+                    case CallToCancel() | Opened():
+                        pass  # like many a tool, ours does not listen, and returns all the same
                     case _:
                         raise AssertionError(f"host {self.name} did not expect {happening}")
-
-    def _cancel(self, call: h.CallRef) -> None:
-        """The tool is told; like many it does not listen, and returns all the same."""
 
     def learn(self, reply: Reply) -> None:
         """Keep what an answer tells."""

@@ -87,9 +87,8 @@ def _check_answer(ref: RequestRef, answer: a.Answer, records: list[r.Record]) ->
             broken(words.TOLD, f"{ref} is told {answer}; consumed: {by}")
         if answer.latest < max(by) or answer.generation > answer.latest:
             broken("AlreadyRunning tells the truth", f"{answer}; consumed: {by}")
-    if isinstance(answer, a.CellMade):
-        if not any(isinstance(each, r.CellCreated) for each in records):
-            broken(words.TOLD, answer)
+    if isinstance(answer, a.CellMade) and not _has(records, r.CellCreated):
+        broken(words.TOLD, answer)
     if isinstance(answer, a.EventGiven):
         _check_event(answer.event, records)
 
@@ -122,9 +121,12 @@ def _check_refusal(message: a.Refused, records: list[r.Record]) -> None:
         ):
             broken(REFUSED, message)
     needed = {"cell_closed": (r.CellCompleted, r.CellTerminated), "worker_lost": (r.WorkerLost,)}
-    if error.code in needed:
-        if not any(isinstance(each, needed[error.code]) for each in records):
-            broken(REFUSED, message)
+    if error.code in needed and not _has(records, needed[error.code]):
+        broken(REFUSED, message)
+
+
+def _has(records: list[r.Record], kind: Any) -> bool:
+    return any(isinstance(each, kind) for each in records)
 
 
 def check_to_worker(message: w.ToWorker, entries: list[r.Entry]) -> None:
@@ -138,9 +140,8 @@ def check_to_worker(message: w.ToWorker, entries: list[r.Entry]) -> None:
         inputs = {each.input: each.call for each in records if type(each) is r.CallFinished}
         if any(inputs.get(each.number) != each.call for each in message.inputs):
             broken(GIVEN, f"{message}; inputs: {inputs}")
-    if isinstance(message, w.Bye):
-        if not any(isinstance(each, r.CellCompleted) for each in records):
-            broken(GIVEN, message)
+    if isinstance(message, w.Bye) and not _has(records, r.CellCompleted):
+        broken(GIVEN, message)
 
 
 # -- what hosts see -------------------------------------------------------------------------------
@@ -150,7 +151,8 @@ def check_reply(host: SmallHost, reply: Reply) -> None:
     """An answer against what this host, and everybody, had been told when it was asked for."""
     answer, ask = reply.answer, reply.asked.ask
     if isinstance(answer, a.ResumedGiven):
-        if not isinstance(ask, h.Resume) or answer.generation != ask.generation:
+        named = ask.generation if isinstance(ask, h.Resume) else None
+        if answer.generation != named:
             broken("A resume leaves the generation that it names", reply)
     if isinstance(answer, a.EventGiven):
         event = answer.event

@@ -36,9 +36,8 @@ SECRET = b"s" * 32
 JOURNAL_ID = 7
 OPENED = frozenset({Cell, CellState})
 #: What a fleet has beside its shelves: in a mind, empty between beats, or of no consequence.
-KNOWN = set(
-    "world backlogs visitors entries effects draining listed dropped alarms finished journal".split()
-)
+KNOWN = {"world", "backlogs", "visitors", "entries", "effects", "draining", "listed", "dropped"}
+KNOWN |= {"alarms", "finished", "journal"}
 
 
 class Mind(NamedTuple):

@@ -19,7 +19,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fakes.frozen_objects import Numbered
-from simulation.small_scene import Action, Scene, Size, Stage
+from simulation.small_scene import Action, Scene, Size
+from simulation.small_stage import Stage
 
 LIVENESS = "When faults stop, everybody who asked gets an answer"
 #: What somebody chooses to do; everything else happens by itself.
@@ -90,7 +91,7 @@ class Explorer:
 
     def _expand(self, number: int, following: list[int]) -> None:
         scene = self._scene(number)
-        for action in self.stage.actions(scene):
+        for action in self.stage.choices.actions(scene):
             try:
                 after = self.stage.after(scene, action)
             except AssertionError as error:

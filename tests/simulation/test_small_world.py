@@ -41,7 +41,6 @@ def test_every_promise_holds_in_every_state(size: Size) -> None:
         ("a skipped event takes its output along", SHORT_RACE),
         ("writes are visible at terminate", SHORT_RACE),
         ("no generation check", RACE),
-        ("inputs are numbered twice", CRASH),
         ("incarnation restarts after a crash", SHORT_CRASH),
         ("a reconnect dispatches calls again", SHORT_CRASH),
     ],
@@ -58,6 +57,7 @@ def test_a_planted_bug_is_found(name: str, size: Size) -> None:
     [
         ("terminate kills nobody", SHORT_RACE),
         ("an adopted worker gets no inputs", SHORT_CRASH),
+        ("inputs are numbered twice", replace(CRASH, crashes=0)),
     ],
 )
 def test_whoever_waits_for_ever_is_found(name: str, size: Size) -> None:
