@@ -7,16 +7,26 @@ times as long, and gives nothing that tells two states apart.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 Value: TypeAlias = Any
+
+
+class Fields:
+    """The names of an object's fields; there is one for all objects that have the same."""
+
+    __slots__ = ("names",)
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
 
 
 class Kept(NamedTuple):
     """A container or an object of ours: its type, its fields or keys, and what they hold."""
 
     kind: type
-    names: tuple[Value, ...]
+    names: Fields | tuple[Value, ...]
     held: tuple[Value, ...]
 
 
@@ -28,19 +38,23 @@ class Again(NamedTuple):
 
 _SEQUENCES = (list, deque)
 _MAPPINGS = (dict, OrderedDict)
-_IS_VALUE: dict[type, bool] = {}
 
 
-def _is_value(kind: type, opened: frozenset[type]) -> bool:
+@cache
+def _fields(names: tuple[str, ...]) -> Fields:
+    return Fields(names)
+
+
+@cache
+def _is_value(kind: Any) -> bool:
     """Whether values of this type never change: atoms, tuples, frozen dataclasses and enums."""
-    if kind in opened or kind in _SEQUENCES or kind in _MAPPINGS:
+    if kind in _SEQUENCES or kind in _MAPPINGS:
         return False
-    if kind not in _IS_VALUE:
-        params = getattr(kind, "__dataclass_params__", None)
-        ours = kind.__module__.split(".")[0] in ("tidemark", "simulation", "fakes", "tests")
-        enum = hasattr(kind, "__members__") or issubclass(kind, tuple)
-        _IS_VALUE[kind] = params.frozen if params is not None else enum or not ours
-    return _IS_VALUE[kind]
+    params = getattr(kind, "__dataclass_params__", None)
+    if params is not None:
+        return bool(params.frozen)
+    ours = kind.__module__.split(".")[0] in ("tidemark", "simulation", "fakes", "tests")
+    return not ours or hasattr(kind, "__members__") or issubclass(kind, tuple)
 
 
 def freeze(thing: Any, opened: frozenset[type] = frozenset()) -> Value:
@@ -52,7 +66,7 @@ def freeze(thing: Any, opened: frozenset[type] = frozenset()) -> Value:
 
     def walk(each: Any) -> Value:
         kind = type(each)
-        if _is_value(kind, opened):
+        if _is_value(kind) and kind not in opened:
             return each
         if kind in _SEQUENCES:
             longest = (each.maxlen,) if kind is deque else ()
@@ -64,9 +78,10 @@ def freeze(thing: Any, opened: frozenset[type] = frozenset()) -> Value:
         numbers[id(each)] = len(numbers)
         if hasattr(each, "__dict__"):
             fields = each.__dict__
-            return Kept(kind, tuple(fields), tuple([walk(item) for item in fields.values()]))
+            held = tuple([walk(item) for item in fields.values()])
+            return Kept(kind, _fields(tuple(fields)), held)
         held = tuple([walk(getattr(each, name)) for name in kind.__slots__])
-        return Kept(kind, kind.__slots__, held)
+        return Kept(kind, _fields(kind.__slots__), held)
 
     return walk(thing)
 
@@ -90,9 +105,9 @@ def thaw(value: Value) -> Any:
         made = object.__new__(kind)
         objects.append(made)
         if hasattr(made, "__dict__"):
-            made.__dict__.update(zip(names, [walk(item) for item in held], strict=True))
+            made.__dict__.update(zip(names.names, [walk(item) for item in held], strict=True))
         else:
-            for name, item in zip(names, held, strict=True):
+            for name, item in zip(names.names, held, strict=True):
                 object.__setattr__(made, name, walk(item))
         return made
 

@@ -90,8 +90,8 @@ class Choices:
             event = zygote.news[0]
             lines = dict(scene.lines)
             # What a worker said before it ended is read before its end is.
-            ended = isinstance(event, WorkerEnded)
-            if not (ended and event.token in lines and lines[event.token].to_supervisor):
+            token = event.token if isinstance(event, WorkerEnded) else None
+            if token not in lines or not lines[token].to_supervisor:
                 actions.append(("is told",))
         return actions
 

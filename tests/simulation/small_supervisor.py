@@ -69,7 +69,7 @@ class SmallSupervisor:
         self.store.entries = list(entries)
         self.wires = BranchingWires(on_send)
         self.processes = BranchingProcesses()
-        ports = Ports(self.store, self.wires, self.processes, StillClock())  # type: ignore[arg-type]
+        ports = Ports(self.store, self.wires, self.processes, StillClock())
         self.loop = Loop(ports, _core_world(epoch))
         self._loaded: dict[str, Frozen] = {}
         beside = {name for name, each in vars(self.loop.fleet).items() if type(each) is not Shelf}
@@ -212,5 +212,8 @@ def _made_due(state: CellState, what: str) -> CellState:
         return state.waiting(resuming=replace(waits.resuming, repeat_at_ns=NOW_NS))
     if what in ("calls", "worker"):
         assert waits.ending is not None
-        return state.waiting(ending=replace(waits.ending, **{f"{what}_until_ns": NOW_NS}))
+        ending = waits.ending
+        if what == "calls":
+            return state.waiting(ending=replace(ending, calls_until_ns=NOW_NS))
+        return state.waiting(ending=replace(ending, worker_until_ns=NOW_NS))
     return state.waiting(**{f"{what}_at_ns": NOW_NS})

@@ -11,7 +11,7 @@ import gc
 import sys
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,8 @@ class Explorer:
         self._settled: list[int] = []
         self.transitions = 0
 
-    def explore(self, states_max: int | None = None) -> Explored:
-        """Every state.
+    def explore(self, on_layer: Callable[[int, int], None] | None = None) -> Explored:
+        """Every state. `on_layer` is told of each depth that is done, and the states so far.
 
         Raises:
             StoryOf: a promise is broken.
@@ -79,8 +79,8 @@ class Explorer:
             following: list[int] = []
             for number in layer:
                 self._expand(number, following)
-            if states_max is not None and len(self._scenes) > states_max:
-                raise AssertionError(f"more than {states_max:,} states at depth {depth}")
+            if on_layer is not None:
+                on_layer(depth, len(self._scenes))
             layer = following
             depth += bool(following)
         self._check_liveness()
@@ -188,7 +188,7 @@ def _name(who: Any) -> str:
     return f"host {who}" if len(who) == 1 else str(who)
 
 
-def explore(size: Size, states_max: int | None = None) -> Explored:
+def explore(size: Size, on_layer: Callable[[int, int], None] | None = None) -> Explored:
     """The whole of a world of this size.
 
     Raises:
@@ -198,10 +198,14 @@ def explore(size: Size, states_max: int | None = None) -> Explored:
     gc.freeze()  # what is there stays; and nothing that an explorer makes is circular
     gc.disable()
     try:
-        return Explorer(size).explore(states_max)
+        return Explorer(size).explore(on_layer)
     finally:
         gc.enable()
         gc.unfreeze()
+
+
+def _tell_layer(depth: int, states: int) -> None:
+    print(f"depth {depth}: {states:,} states", file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -212,12 +216,14 @@ def main() -> int:
             parser.add_argument(f"--{field.name}", type=int, default=field.default)
     parser.add_argument("--no-walker", action="store_true", help="the first host is as the others")
     parser.add_argument("--no-replay", action="store_true", help="a lost worker ends its cell")
+    parser.add_argument("--progress", action="store_true", help="tell of each depth")
     parser.add_argument("--every-order", action="store_true", help="also orders that do not matter")
     options = vars(parser.parse_args())
+    progress = options.pop("progress") or sys.stderr.isatty()
     eager, walker = not options.pop("every_order"), not options.pop("no_walker")
     size = Size(eager=eager, walker=walker, replay=not options.pop("no_replay"), **options)
     try:
-        print(f"{size}: {explore(size)}")
+        print(f"{size}: {explore(size, _tell_layer if progress else None)}")
     except StoryOf as error:
         print(error)
         return 1
