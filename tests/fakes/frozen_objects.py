@@ -65,7 +65,7 @@ def freeze(thing: Any, opened: frozenset[type] = frozenset()) -> Value:
     numbers: dict[int, int] = {}
 
     def walk(each: Any) -> Value:
-        kind = type(each)
+        kind: Any = type(each)
         if _is_value(kind) and kind not in opened:
             return each
         if kind in _SEQUENCES:
