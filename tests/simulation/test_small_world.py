@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tidemark.simulation.plants import planted_bug
+from tidemark.simulation.promise import Promise, PromiseBroken
 
-from .mutants import mutant
-from .promises import PromiseBroken
-from .small_scene import Size
-from .small_world import LIVENESS, Explorer, StoryOf, explore
+from fakes.small.explorer import Explorer, StoryOf, explore
+from fakes.small.scene import Size
 
 RACE = Size(hosts=2, generations=2, crashes=0, asks=1)
 CRASH = Size(hosts=1, generations=2, crashes=1, asks=0)
@@ -32,37 +32,30 @@ def test_every_promise_holds_in_every_state(size: Size) -> None:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    ("name", "size"),
+    ("name", "size", "promise"),
     [
-        ("reply before commit", SHORT_RACE),
-        ("consumed before the confirmation", SHORT_RACE),
-        ("resumed is answered to both racers", SHORT_RACE),
-        ("completion after terminate is accepted", SHORT_RACE),
-        ("a skipped event takes its output along", SHORT_RACE),
-        ("writes are visible at terminate", SHORT_RACE),
-        ("no generation check", RACE),
-        ("incarnation restarts after a crash", SHORT_CRASH),
-        ("a reconnect dispatches calls again", SHORT_CRASH),
+        ("reply before commit", SHORT_RACE, Promise.TOLD),
+        ("consumed before the confirmation", SHORT_RACE, Promise.CONFIRMED),
+        ("resumed is answered to both racers", SHORT_RACE, Promise.TOLD),
+        ("completion after terminate is accepted", SHORT_RACE, Promise.ENDED),
+        ("a skipped event takes its output along", SHORT_RACE, Promise.CARRIED),
+        ("writes are visible at terminate", SHORT_RACE, Promise.WRITES),
+        ("terminate kills nobody", SHORT_RACE, Promise.LIVENESS),
+        ("no generation check", RACE, Promise.NAMED),
+        ("inputs are numbered twice", replace(CRASH, crashes=0), Promise.LIVENESS),
+        ("incarnation restarts after a crash", SHORT_CRASH, Promise.LIVES),
+        ("a reconnect dispatches calls again", SHORT_CRASH, Promise.CALLS),
+        ("an adopted worker gets no inputs", SHORT_CRASH, Promise.LIVENESS),
+        ("after a replay continue is not sent", SHORT_CRASH, Promise.LIVENESS),
+        ("frontiers are counted anew", CRASH, Promise.SAME_AGAIN),
     ],
 )
-def test_a_planted_bug_is_found(name: str, size: Size) -> None:
-    with mutant(name), pytest.raises(StoryOf) as found:
+def test_a_planted_bug_is_found(name: str, size: Size, promise: Promise) -> None:
+    with planted_bug(name), pytest.raises(StoryOf) as found:
         explore(size)
-    assert isinstance(found.value.__cause__, PromiseBroken), found.value
-
-
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize(
-    ("name", "size"),
-    [
-        ("terminate kills nobody", SHORT_RACE),
-        ("an adopted worker gets no inputs", SHORT_CRASH),
-        ("inputs are numbered twice", replace(CRASH, crashes=0)),
-    ],
-)
-def test_whoever_waits_for_ever_is_found(name: str, size: Size) -> None:
-    with mutant(name), pytest.raises(StoryOf, match=LIVENESS):
-        explore(size)
+    broken = found.value.__cause__
+    assert isinstance(broken, PromiseBroken), found.value
+    assert broken.promise is promise, found.value
 
 
 def _outcomes(size: Size) -> set[Any]:

@@ -8,12 +8,11 @@ from tidemark.protocol.host_requests import Request
 from tidemark.supervisor.core import records as r
 from tidemark.supervisor.core.events import FleetEvent, WorkersListed
 
-from fakes.frozen_objects import Frozen
-
-from . import small_promises as promises
-from .small_host import SmallHost
-from .small_scene import PID, Commits, Line, Scene, Size, in_order
-from .small_supervisor import SmallSupervisor, Turn
+from ..frozen_objects import Frozen
+from . import promises as promises
+from .host import SmallHost
+from .scene import PID, Commits, Line, Scene, Size, in_order
+from .supervisor import SmallSupervisor, Turn
 
 
 class Beats:

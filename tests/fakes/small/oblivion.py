@@ -13,11 +13,10 @@ from typing import Any, TypeAlias
 
 from tidemark.protocol.ids import NO_REQUEST, RequestRef
 
-from fakes.frozen_objects import Frozen
-
-from .small_host import SmallHost
-from .small_supervisor import OPENED, Mind
-from .small_worker import SmallWorker
+from ..frozen_objects import Frozen
+from .host import SmallHost
+from .supervisor import OPENED, Mind
+from .worker import SmallWorker
 
 IsOver: TypeAlias = Callable[[RequestRef], bool]
 _BY_REQUEST = ("answers", "places")

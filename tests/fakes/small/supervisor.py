@@ -23,17 +23,18 @@ from tidemark.supervisor.shell.journal_schema import PACKERS
 from tidemark.supervisor.shell.loop import Loop
 from tidemark.supervisor.shell.ports import Ports
 
-from fakes.branching_ports import (
+from ..branching_ports import (
     NOW_NS,
     BranchingProcesses,
     BranchingStore,
     BranchingWires,
     StillClock,
 )
-from fakes.frozen_objects import Frozen
+from ..frozen_objects import Frozen
 
 SECRET = b"s" * 32
 JOURNAL_ID = 7
+DAY_NS = 86_400_000_000_000  # what is put off for longer is put off for ever
 OPENED = frozenset({Cell, CellState})
 #: What a fleet has beside its shelves: in a mind, empty between beats, or of no consequence.
 KNOWN = {"world", "backlogs", "visitors", "entries", "effects", "draining", "listed", "dropped"}
@@ -193,9 +194,10 @@ def _uncounted(state: CellState) -> CellState:
 def due_moments(state: CellState) -> list[str]:
     """What time alone can bring about in this cell."""
     waits = state.waits
-    ending = waits.ending
+    ending, resuming = waits.ending, waits.resuming
+    repeats = resuming is not None and resuming.repeat_at_ns < NOW_NS + DAY_NS
     moments = {
-        "resuming": state.phase is state.phase.CONTINUING and state.hears,
+        "resuming": repeats and state.phase is state.phase.CONTINUING and state.hears,
         "calls": ending is not None and bool(state.cell.calls) and ending.calls_until_ns > 0,
         "worker": ending is not None and ending.worker_lives,
         "kill": waits.kill_at_ns > 0,

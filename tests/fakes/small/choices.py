@@ -6,9 +6,9 @@ from tidemark.protocol.host_requests import Terminate
 from tidemark.protocol.zygote_messages import Kill
 from tidemark.supervisor.core.events import WorkerEnded, WorkerForked
 
-from .small_host import SmallHost
-from .small_scene import Action, Scene, Size
-from .small_supervisor import due_moments
+from .host import SmallHost
+from .scene import Action, Scene, Size
+from .supervisor import due_moments
 
 
 class Choices:

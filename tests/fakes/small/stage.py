@@ -8,19 +8,19 @@ from typing import Any
 from tidemark.protocol.host_answers import EventGiven, ResumedGiven
 from tidemark.protocol.host_requests import CallRef
 from tidemark.protocol.zygote_messages import Forget, Fork, Kill
+from tidemark.simulation.promise import Promise
 from tidemark.supervisor.core import records as r
 from tidemark.supervisor.core.events import HostAsked, WorkerEnded, WorkerForked, WorkerSpoke
 from tidemark.worker.answers import Unbelievable
 
-from fakes.frozen_objects import Frozen
-
-from . import small_oblivion as oblivion
-from . import small_promises as promises
-from .small_beats import Beats, connection
-from .small_choices import Choices
-from .small_host import CREATE, SmallHost
-from .small_scene import PID, Action, Line, Scene, Size, Zygote, in_order
-from .small_worker import SmallWorker
+from ..frozen_objects import Frozen
+from . import oblivion as oblivion
+from . import promises as promises
+from .beats import Beats, connection
+from .choices import Choices
+from .host import CREATE, SmallHost
+from .scene import PID, Action, Line, Scene, Size, Zygote, in_order
+from .worker import SmallWorker
 
 
 class Stage:
@@ -154,7 +154,7 @@ class Stage:
         try:
             worker.hear(message)
         except Unbelievable as error:
-            promises.broken("A worker never hears what cannot be", error)
+            promises.broken(Promise.BELIEVABLE, error)
         return self._worker_did(scene, name, worker)
 
     def _think(self, scene: Scene, token: bytes) -> Scene:

@@ -12,23 +12,20 @@ from tidemark.protocol import host_requests as h
 from tidemark.protocol import worker_messages as w
 from tidemark.protocol.ids import Incarnation, RequestRef
 from tidemark.protocol.packed import EventKind, PackedEvent
+from tidemark.simulation.promise import Promise, PromiseBroken
+from tidemark.simulation.promises import JournalPromises
 from tidemark.supervisor.core import records as r
 
-from . import host_promises as words
-from .promises import CONFIRMED, HONEST, JournalPromises, PromiseBroken
-from .small_host import Reply, SmallHost
-from .small_worker import text_of
+from .host import Reply, SmallHost
+from .worker import text_of
 
 EVENTS = (r.FrontierReached, r.CellCompleted, r.CellTerminated)
 EXPECTED = {"busy_observer", "cell_closed", "invalid_generation", "worker_lost"}
-REFUSED = "A refusal is true when it leaves the supervisor"
-AGAIN = "A cell that does the same again is never said to do something else"
-GIVEN = "A worker is given nothing that is not in the journal"
 
 
-def broken(promise: str, detail: object) -> NoReturn:
+def broken(promise: Promise, detail: object) -> NoReturn:
     """Say so, and stop."""
-    raise PromiseBroken(f"{promise}: {detail}")
+    raise PromiseBroken(promise, str(detail))
 
 
 class _Believed:
@@ -38,7 +35,7 @@ class _Believed:
         """No story is told here."""
 
     def worker_of(self, cell: str, incarnation: Incarnation | None) -> Any:
-        return SimpleNamespace(steps=SimpleNamespace(left=1 << 30), is_dead=True)
+        return SimpleNamespace(steps=SimpleNamespace(left=1 << 30), is_dead=True, is_lost=True)
 
 
 def check_journal(batches: list[tuple[r.Entry, ...]]) -> None:
@@ -53,11 +50,9 @@ def check_commit(batch: tuple[r.Entry, ...], left: int, living: set[Incarnation]
     for entry in batch:
         record = entry.record
         if isinstance(record, r.GenerationConsumed) and record.generation > left:
-            broken(CONFIRMED, f"{record.generation}; no worker has left it")
-        if isinstance(record, r.ReplayDiverged):
-            broken(AGAIN, record.divergence)
+            broken(Promise.CONFIRMED, f"{record.generation}; no worker has left it")
         if isinstance(record, r.WorkerLost) and record.incarnation in living:
-            broken(HONEST, record.why)
+            broken(Promise.HONEST, record.why)
 
 
 # -- what leaves the supervisor -------------------------------------------------------------------
@@ -72,7 +67,7 @@ def check_to_host(attachment: int, message: a.ToHost, entries: list[r.Entry]) ->
         for record in records:
             if isinstance(record, r.CallsDispatched) and message.call.number in record.calls:
                 return
-        broken(words.TOLD, message)
+        broken(Promise.TOLD, message)
     elif isinstance(message, a.Answered):
         ref = RequestRef(attachment, message.number)
         _check_answer(ref, unpack_answer(message.content), records)
@@ -81,14 +76,14 @@ def check_to_host(attachment: int, message: a.ToHost, entries: list[r.Entry]) ->
 def _check_answer(ref: RequestRef, answer: a.Answer, records: list[r.Record]) -> None:
     by = {each.generation: each.request for each in records if type(each) is r.GenerationConsumed}
     if isinstance(answer, a.ResumedGiven) and by.get(answer.generation) != ref:
-        broken(words.TOLD, f"{ref} is told {answer}; consumed: {by}")
+        broken(Promise.TOLD, f"{ref} is told {answer}; consumed: {by}")
     if isinstance(answer, a.AlreadyGiven):
         if answer.generation not in by or by[answer.generation] == ref:
-            broken(words.TOLD, f"{ref} is told {answer}; consumed: {by}")
+            broken(Promise.TOLD, f"{ref} is told {answer}; consumed: {by}")
         if answer.latest < max(by) or answer.generation > answer.latest:
-            broken("AlreadyRunning tells the truth", f"{answer}; consumed: {by}")
+            broken(Promise.TRUE_STATE, f"{answer}; consumed: {by}")
     if isinstance(answer, a.CellMade) and not _has(records, r.CellCreated):
-        broken(words.TOLD, answer)
+        broken(Promise.TOLD, answer)
     if isinstance(answer, a.EventGiven):
         _check_event(answer.event, records)
 
@@ -97,32 +92,34 @@ def _check_event(event: PackedEvent, records: list[r.Record]) -> None:
     marks = [each.event for each in records if isinstance(each, EVENTS)]
     mark = next((each for each in marks if each.number == event.number), None)
     if mark is None:
-        broken(words.TOLD, event)
+        broken(Promise.TOLD, event)
     same = (mark.kind, mark.generation) == (event.kind, event.generation)
     calls = [call.number for call in event.calls] == [call.number for call in mark.calls]
     if not (same and calls):
-        broken(words.SAME, f"{mark} became {event}")
+        broken(Promise.SAME, f"{mark} became {event}")
     if [item.index for item in event.output] != list(range(mark.start, mark.stop)):
-        broken(words.SAME, f"{mark} became {event}")
+        broken(Promise.SAME, f"{mark} became {event}")
     for item in event.output:
         if item.content != text_of(item.index):
-            broken(words.OUTPUT, f"{item} instead of {text_of(item.index)!r}")
+            broken(Promise.OUTPUT, f"{item} instead of {text_of(item.index)!r}")
 
 
 def _check_refusal(message: a.Refused, records: list[r.Record]) -> None:
     error = error_of(message)
+    if error.code == "replay_diverged":
+        broken(Promise.SAME_AGAIN, message)
     if error.code not in EXPECTED:
-        broken(REFUSED, message)
+        broken(Promise.REFUSED, message)
     if error.code == "invalid_generation":
         asked = getattr(error, "requested", 0)
         if any(
             isinstance(each, r.FrontierReached) and each.event.generation >= asked
             for each in records
         ):
-            broken(REFUSED, message)
+            broken(Promise.REFUSED, message)
     needed = {"cell_closed": (r.CellCompleted, r.CellTerminated), "worker_lost": (r.WorkerLost,)}
     if error.code in needed and not _has(records, needed[error.code]):
-        broken(REFUSED, message)
+        broken(Promise.REFUSED, message)
 
 
 def _has(records: list[r.Record], kind: Any) -> bool:
@@ -135,13 +132,13 @@ def check_to_worker(message: w.ToWorker, entries: list[r.Entry]) -> None:
     if isinstance(message, w.Continue):
         reached = {each.event.generation for each in records if type(each) is r.FrontierReached}
         if message.generation not in reached:
-            broken(GIVEN, message)
+            broken(Promise.BELIEVABLE, message)
     if isinstance(message, (w.Continue, w.Deliver)):
         inputs = {each.input: each.call for each in records if type(each) is r.CallFinished}
         if any(inputs.get(each.number) != each.call for each in message.inputs):
-            broken(GIVEN, f"{message}; inputs: {inputs}")
+            broken(Promise.BELIEVABLE, f"{message}; inputs: {inputs}")
     if isinstance(message, w.Bye) and not _has(records, r.CellCompleted):
-        broken(GIVEN, message)
+        broken(Promise.BELIEVABLE, message)
 
 
 # -- what hosts see -------------------------------------------------------------------------------
@@ -153,20 +150,20 @@ def check_reply(host: SmallHost, reply: Reply) -> None:
     if isinstance(answer, a.ResumedGiven):
         named = ask.generation if isinstance(ask, h.Resume) else None
         if answer.generation != named:
-            broken("A resume leaves the generation that it names", reply)
+            broken(Promise.NAMED, reply)
     if isinstance(answer, a.EventGiven):
         event = answer.event
         least = reply.asked.resumed
         if isinstance(ask, h.Step):
             least = max(least, ask.generation)
         if event.kind is EventKind.PENDING and event.generation <= least:
-            broken(words.KEPT, f"{host.name} sees {event.generation} after {least} was resumed")
+            broken(Promise.KEPT, f"{host.name} sees {event.generation} after {least} was resumed")
         if event.number < reply.asked.last:
-            broken(words.BACK, f"{host.name} sees {event.number} after {reply.asked.last}")
+            broken(Promise.BACK, f"{host.name} sees {event.number} after {reply.asked.last}")
         if event.number > reply.asked.last:
             again = [each.index for each in event.output if each.index < reply.asked.stop]
             if again:
-                broken(words.OUTPUT, f"{host.name} gets {again} again with {event.number}")
+                broken(Promise.OUTPUT, f"{host.name} gets {again} again with {event.number}")
 
 
 def check_received(received: int, event: PackedEvent) -> None:
@@ -175,11 +172,11 @@ def check_received(received: int, event: PackedEvent) -> None:
         stop = event.output[-1].index + 1
         missing = [place for place in range(stop) if not received >> place & 1]
         if missing:
-            broken(words.OUTPUT, f"at the end nobody ever got {missing}")
+            broken(Promise.OUTPUT, f"at the end nobody ever got {missing}")
 
 
 def check_runs(host: SmallHost) -> None:
     """No call is run twice because of us."""
     calls = [call for call, _ in host.runs]
     if len(set(calls)) != len(calls):
-        broken(words.CALLS, f"{host.name} ran {host.runs}")
+        broken(Promise.CALLS, f"{host.name} ran {host.runs}")

@@ -24,7 +24,7 @@ from tidemark.protocol.packed import (
     ToolSpec,
 )
 
-from .small_worker import TOOL, result_of
+from .worker import TOOL, result_of
 
 FINAL = (EventKind.COMPLETED, EventKind.TERMINATED)
 TOOLS = (ToolSpec(TOOL, TOOL, "", "()", ToolKind.FUNCTION, OnUnknown.ASK, False, 0),)

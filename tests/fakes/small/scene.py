@@ -16,11 +16,10 @@ from tidemark.supervisor.core.events import (
     WorkerEnded,
 )
 
-from fakes.frozen_objects import Frozen, Numbered
-
-from . import small_oblivion as oblivion
-from . import small_promises as promises
-from .small_supervisor import Mind
+from ..frozen_objects import Frozen, Numbered
+from . import oblivion as oblivion
+from . import promises as promises
+from .supervisor import Mind
 
 Action: TypeAlias = tuple[Any, ...]
 PID = os.getpid()
