@@ -99,7 +99,6 @@ class Fleet:
         self.by_host_token: Shelf[bytes, int] = Shelf()
         self.closing: Shelf[RequestRef, str] = Shelf()
         self.levels: Shelf[str, tuple[str, ...]] = Shelf()
-        self.levels["process"] = ()  # nothing that could be missing
         self.parked: Shelf[tuple[bytes, int], Attach] = Shelf()
         self.visitors: list[int] = []
         self.places: Shelf[RequestRef, str] = Shelf()

@@ -19,6 +19,11 @@ def level_of_cell(fleet: Fleet, cell: Cell) -> str:
     return fleet.sessions[cell.session].isolation
 
 
+def missing_of(fleet: Fleet, level: str) -> tuple[str, ...] | None:
+    """What this level lacks here; None: nobody has tried. "process" has nothing that could lack."""
+    return () if level == "process" else fleet.levels.get(level)
+
+
 def wanted(fleet: Fleet, ask: SessionAsk) -> tuple[str, ...]:
     """The levels that would do, the best first."""
     asked = ask.isolation or fleet.world.isolation
@@ -28,7 +33,7 @@ def wanted(fleet: Fleet, ask: SessionAsk) -> tuple[str, ...]:
 def level_of(fleet: Fleet, ask: SessionAsk) -> str | None:
     """The level that a new session gets; None: no level that would do can be had here."""
     for level in wanted(fleet, ask):
-        if fleet.levels.get(level) == ():
+        if missing_of(fleet, level) == ():
             return level
     return None
 
@@ -38,9 +43,9 @@ def level_to_examine(fleet: Fleet, ask: SessionAsk | None) -> str | None:
     if ask is None or ask.name in fleet.sessions:
         return None
     for level in wanted(fleet, ask):
-        if level in LEVELS and level not in fleet.levels:
+        if level in LEVELS and missing_of(fleet, level) is None:
             return level
-        if fleet.levels.get(level) == ():
+        if missing_of(fleet, level) == ():
             return None
     return None
 
@@ -48,7 +53,7 @@ def level_to_examine(fleet: Fleet, ask: SessionAsk | None) -> str | None:
 def best_known(fleet: Fleet) -> str:
     """The best level that is known to be had here."""
     for level in BEST_FIRST:
-        if fleet.levels.get(level) == ():
+        if missing_of(fleet, level) == ():
             return level
     return "process"
 
@@ -56,7 +61,7 @@ def best_known(fleet: Fleet) -> str:
 def refuse_level(fleet: Fleet, ref: RequestRef, ask: SessionAsk) -> None:
     """Say what is missing, for each level that would have done."""
     tried = wanted(fleet, ask)
-    missing = [f"{level}: {each}" for level in tried for each in fleet.levels.get(level) or ()]
+    missing = [f"{level}: {each}" for level in tried for each in missing_of(fleet, level) or ()]
     text = (
         f"isolation {' or '.join(tried)} cannot be had on this machine: {'; '.join(missing)}; "
         "`tidemark doctor` tells how to get it, and isolation='process' asks for none"

@@ -12,8 +12,8 @@ from .effects import ForgetWorker, KillWorker
 from .endings import end_by_limit, lose, park, worker_ended
 from .facts import Cell, Phase
 from .fleet import Fleet
-from .levels import level_of_cell
 from .law import CellState, Outcome
+from .levels import level_of_cell
 from .stream_steps import Over
 from .worker_starts import fork_some, queue_worker, retry_later
 

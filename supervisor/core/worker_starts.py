@@ -10,8 +10,8 @@ from .effects import ForkWorker, KillWorker
 from .endings import worker_ended
 from .facts import Phase
 from .fleet import FORKS_MAX, REPLAY_PLACE_NS, REPLAYS_MAX, Fleet
-from .levels import level_of_cell
 from .law import CellState, Outcome, Told, Waits, legal
+from .levels import level_of_cell
 from .shelf import Shelf
 
 RETRY_NS = 500_000_000

@@ -167,7 +167,12 @@ class BranchingProcesses:
         events, self.happened = self.happened, []
         return events
 
-    def fork(self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits) -> None:
+    def examine(self, level: str) -> None:
+        raise AssertionError("every session here asks for a level that needs no examination")
+
+    def fork(
+        self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits, level: str
+    ) -> None:
         self.orders.append(Fork(token, cell, incarnation, "small://", limits))
 
     def kill(self, token: bytes) -> None:

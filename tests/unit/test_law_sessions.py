@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -230,15 +231,16 @@ def test_a_session_without_a_wish_gets_the_best_level_that_can_be_had(stage: Sta
     best_asked(stage)
     stage.processes.missing = {"sealed": (), "restricted": ()}
     host = stage.host("tides")
-    assert host.attached.isolation == "sealed"
-    assert stage.host("more", isolation="restricted").attached.isolation == "restricted"
-    assert stage.host("tides").attached.isolation == "sealed"
+    assert host.answers[1].isolation == "sealed"
+    assert stage.host("more", isolation="restricted").answers[1].isolation == "restricted"
+    host.ask(h.Detach())
+    assert stage.host("tides").answers[1].isolation == "sealed"
 
 
 def test_it_is_never_lowered_to_the_one_that_is_no_boundary(stage: Stage) -> None:
     best_asked(stage)
     stage.processes.missing = {"sealed": ("no namespaces",), "restricted": ()}
-    assert stage.host("tides").attached.isolation == "restricted"
+    assert stage.host("tides").answers[1].isolation == "restricted"
     other = Stage(stage.path.with_name("other.db"))
     other.run()
     best_asked(other)
@@ -246,7 +248,7 @@ def test_it_is_never_lowered_to_the_one_that_is_no_boundary(stage: Stage) -> Non
     assert refusal.code == "isolation_unavailable"
     assert "sealed: a kernel" in refusal.message
     assert "restricted: a kernel" in refusal.message
-    assert other.host("tides", isolation="process").attached.isolation == "process"
+    assert other.host("tides", isolation="process").answers[1].isolation == "process"
     other.store.close()
 
 

@@ -47,7 +47,7 @@ class Mind(NamedTuple):
     cells: tuple[tuple[str, Frozen], ...]
     shelves: tuple[tuple[str, tuple[tuple[Any, Any], ...]], ...]
     backlogs: tuple[tuple[str, tuple[Any, ...]], ...]
-    listed: bool
+    listed: frozenset[str]
     lazy: tuple[r.Entry, ...]
 
 
@@ -91,7 +91,9 @@ class SmallSupervisor:
         ]
         backlogs = [(name, tuple(each)) for name, each in fleet.backlogs.items() if len(each)]
         cells = tuple([(name, self._facts(name, state)) for name, state in fleet.cells.items()])
-        return Mind(cells, tuple(shelves), tuple(backlogs), fleet.listed, tuple(loop._lazy))
+        return Mind(
+            cells, tuple(shelves), tuple(backlogs), frozenset(fleet.listed), tuple(loop._lazy)
+        )
 
     def _facts(self, name: str, state: CellState) -> Frozen:
         known = self._loaded.get(name)
@@ -112,7 +114,7 @@ class SmallSupervisor:
         fleet.backlogs = {}
         for session, calls in mind.backlogs:
             fleet.backlog(session)._now = dict.fromkeys(calls)
-        fleet.listed = mind.listed
+        fleet.listed = set(mind.listed)
         fleet.finished = {}
         fleet.entries, fleet.effects = [], []
         fleet.alarms = Alarms()
