@@ -19,6 +19,7 @@ from tidemark.protocol.worker_messages import (
 )
 from tidemark.protocol.zygote_messages import Fork
 from tidemark.worker.answers import Unbelievable, answer
+from tidemark.worker.isolation.quarters import Sockets
 from tidemark.worker.speaker import Speaker
 from tidemark.worker.steps import Steps
 
@@ -39,7 +40,7 @@ class SmallSpeaker(Speaker):
     """The production speaker; what it sends is taken from `sent`."""
 
     def __init__(self, fork: Fork) -> None:
-        super().__init__(fork, None)  # type: ignore[arg-type]
+        super().__init__(fork, None, lambda: Sockets.KEPT)  # type: ignore[arg-type]
         self.sent: list[FromWorker] = []
         self.connected = True
 
