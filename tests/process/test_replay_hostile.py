@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,10 @@ def test_a_past_of_many_small_messages(session: tidemark.Session, doors: Doors) 
     ],
 )
 def test_what_a_cell_may_show_is_the_same_in_every_life(
-    session: tidemark.Session, doors: Doors, shows: str
+    open_session: Callable[..., tidemark.Session], doors: Doors, shows: str
 ) -> None:
+    starts = "subprocess" in shows or "fork" in shows  # which only this level lets it do
+    session = open_session(isolation="process", replay=True) if starts else open_session()
     doors.open("x")
     cell = session.create_pausable_cell(f"{shows}\nx = await tools.knock(door='x')\nexit(x)")
     pending(cell)
