@@ -114,7 +114,9 @@ class Nursery:
         if self._quarters.level is Level.SEALED:  # there it went with its namespace
             return
         if all(each.berth.work != berth.work for each in self._by_token.values()):
-            self._sweep(berth.work)  # else it is the next life's, and ours was moved aside
+            # Else it is the next life's, and ours was moved aside. Its name may be needed at once.
+            for work in self._quarters.left_over(berth.work):
+                self._sweep(work)
 
     def kill(self, token: bytes) -> None:
         """SIGKILL a worker and its process group; `reap` tells its end. Ignores unknown ones."""

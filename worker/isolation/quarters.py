@@ -52,8 +52,11 @@ class Quarters(Protocol):
     def prepare(self, cell: str, limits: Limits) -> Berth:
         """Make ready what a worker needs. Raises OSError: the machine could not give it."""
 
-    def left_over(self) -> list[str]:
-        """Directories of earlier lives that are in nobody's way; the caller removes them."""
+    def left_over(self, work: str = "") -> list[str]:
+        """Directories of earlier lives, also that of `work`, moved where they are in nobody's way.
+
+        The caller removes them.
+        """
 
     def clear(self, berth: Berth) -> None:
         """The worker is gone; what is on the disk is left to the caller."""
@@ -98,8 +101,8 @@ class OpenQuarters:
     def prepare(self, cell: str, limits: Limits) -> Berth:
         return Berth(self.directories.make(cell), limits)
 
-    def left_over(self) -> list[str]:
-        return self.directories.take_aside()
+    def left_over(self, work: str = "") -> list[str]:
+        return self.directories.take_aside(work)
 
     def clear(self, berth: Berth) -> None:
         """Nothing was taken."""
@@ -154,7 +157,9 @@ class Directories:
                 os.rename(path, aside)
                 return aside
 
-    def take_aside(self) -> list[str]:
-        """What was moved aside since the last call."""
+    def take_aside(self, path: str) -> list[str]:
+        """What was moved aside since the last call, and this one, if it is given and there."""
+        if path and os.path.lexists(path):
+            self._aside.append(self._move_aside(path))
         aside, self._aside = self._aside, []
         return aside
