@@ -19,7 +19,8 @@ from .worker_starts import fork_some, queue_worker, retry_later
 
 SIGXCPU: Final = 24  # how the kernel ends a process at its limit of CPU time
 SIGXFSZ: Final = 25  # and at its limit for the size of a file
-EXIT_PROTOCOL: Final = 76  # how a worker ends that cannot understand its supervisor
+#: How a worker ends that cannot understand its supervisor, or has lost the one that it had.
+EXITS_OF_SUCCESSION: Final = (76, 81)
 LOSSES_MAX: Final = 3
 AGAIN_NS: Final = 100_000_000  # before a worker that its cell has ended is replaced once more
 
@@ -56,9 +57,12 @@ def _never_ran(fleet: Fleet, state: CellState) -> bool:
 def _was_given(state: CellState, status: int) -> bool:
     """Whether the cell can have ended its worker.
 
-    One of an earlier supervisor that this one has not heard may be of another version, and says so.
+    One of an earlier supervisor that this one has not heard may be of another version, or may have
+    no way to a new one; then it says so.
     """
-    return state.waits.greeted_ns > 0 or (state.cell.have > 0 and status != EXIT_PROTOCOL)
+    return state.waits.greeted_ns > 0 or (
+        state.cell.have > 0 and status not in EXITS_OF_SUCCESSION
+    )
 
 
 def worker_lost(fleet: Fleet, state: CellState, why: str, now_ns: int, *, counts: bool) -> None:
