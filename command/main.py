@@ -392,6 +392,9 @@ def _add_doctor(commands: Subparsers) -> None:
         _doctor,
         "say what this machine can isolate and how durable its disk is",
         "  tidemark doctor\n  tidemark doctor --state ~/tides --json\n\n"
+        "Each level of isolation is made ready as for cells, and a first cell tries to break out\n"
+        "of it; each property that the level promises is shown with the mechanism, how it was\n"
+        "tried, and how to get it where it is missing. Nothing is changed.\n\n"
         "exit status: 1 if isolation level `restricted` cannot be had",
     )
     parser.add_argument(
