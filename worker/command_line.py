@@ -141,7 +141,7 @@ def _house(level: Level, workers: str | None, options: argparse.Namespace) -> Ho
     if workers is None:
         raise ValueError("--workers is missing: the directory that holds only the workers' socket")
     paths = options.package_path
-    return prepare(level, os.path.realpath(workers), options.work, paths, options.uid_range)
+    return prepare(level, os.path.abspath(workers), options.work, paths, options.uid_range)
 
 
 def _examine(level: Level, options: argparse.Namespace) -> int:
