@@ -116,8 +116,9 @@ def _heard(level: str, process: subprocess.Popen[bytes]) -> FoundLevel:
         properties = tuple(Property(**each) for each in report["properties"])
         return FoundLevel(level, bool(report["granted"]), properties)
     except (ValueError, KeyError, TypeError):
-        said = errors.decode(errors="replace").strip()[-_TAIL_CHARS:]
-        why = f"its examination ended with status {process.returncode}: {said or 'without a word'}"
+        lines = errors.decode(errors="replace").strip().splitlines()
+        said = lines[-1][:_TAIL_CHARS] if lines else "it said nothing"
+        why = f"its examination ended with status {process.returncode}: {said}"
         return FoundLevel(level, False, (), why)
 
 
