@@ -102,7 +102,12 @@ class PlayedProcesses:
         taken, self.happened = self.happened, []
         return taken
 
-    def fork(self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits) -> None:
+    def examine(self, level: str) -> None:
+        raise AssertionError("every session here asks for a level that needs no examination")
+
+    def fork(
+        self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits, level: str
+    ) -> None:
         self.names[token] = (cell, incarnation)
         self.told("fork", token)
         if self.forks:

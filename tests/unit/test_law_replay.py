@@ -11,8 +11,9 @@ from tidemark.protocol import worker_messages as w
 from tidemark.protocol.limits import Limits
 from tidemark.protocol.packed import CellKind, EventKind, Reason
 from tidemark.supervisor.core import records as r
+from tidemark.supervisor.core.acknowledging import ACKNOWLEDGE_MESSAGES
 from tidemark.supervisor.core.fleet import REPLAYS_MAX
-from tidemark.supervisor.core.replay_routes import ACKNOWLEDGE_EACH, INPUTS_AT_ONCE
+from tidemark.supervisor.core.replay_routes import INPUTS_AT_ONCE
 
 from fakes.later_lives import (
     BEGINNING,
@@ -367,7 +368,7 @@ def test_what_is_heard_is_acknowledged(stage: Stage) -> None:
     host = stage.host()
     cell = host.creates(FREE)
     worker = stage.worker(cell).hello()
-    many = 3 * ACKNOWLEDGE_EACH
+    many = 3 * ACKNOWLEDGE_MESSAGES
     for number in range(many):
         worker.says(saying.text(str(number)))
     worker.ends(-9)
@@ -375,7 +376,7 @@ def test_what_is_heard_is_acknowledged(stage: Stage) -> None:
     for number in range(many - 1):
         again.says(saying.text(str(number)))
     told = [m.have for m in again.received if isinstance(m, w.Acknowledge)]
-    assert told == [ACKNOWLEDGE_EACH, 2 * ACKNOWLEDGE_EACH]
+    assert told == [ACKNOWLEDGE_MESSAGES, 2 * ACKNOWLEDGE_MESSAGES]
     again.says(saying.text(str(many - 1)))
     assert again.last(w.Acknowledge).have == many
     assert stage.state(cell).cell.output.total == many
