@@ -107,6 +107,19 @@ class Limits:
         )
 
 
+def exceeded_text(limit: str, value: int | float, used: int | float | None) -> str:
+    """What a person reads of an exceeded limit: its name, its value, and what was used.
+
+    `used` None: all of it, and more was asked for.
+    """
+    what = "all of it was used, and more was asked for"
+    if used is not None:
+        what = f"{used:,} were used"
+    text = f"LimitExceededError: {limit}: at most {value:,} are allowed, {what}"
+    chosen = limit in {field.name for field in fields(Limits)}
+    return f"{text}; a host can set it with Limits({limit}=...)" if chosen else text
+
+
 # Names of levels are what `isolation` says everywhere. `process` protects from accidents only, and
 # the machine is the limit.
 LIMITS_OF_LEVEL: Final[Mapping[str, Limits]] = MappingProxyType(

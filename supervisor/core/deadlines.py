@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from ...protocol import limits
 from ...protocol.ids import NO_REQUEST
 from ...protocol.packed import EventKind, InputKind, PackedInput, Reason
@@ -142,16 +140,6 @@ def complete(
         value=value,
     )
     return Outcome(state, records=(r.CellCompleted(event, published),), answers=NO_REQUEST)
-
-
-def limit_text(over: Over) -> str:
-    """What a person reads of an exceeded limit: its name, its value, and what was used."""
-    text = (
-        f"LimitExceededError: {over.limit}: at most {over.value:,} are allowed, "
-        f"{over.used:,} were used"
-    )
-    chosen = over.limit in {field.name for field in fields(limits.Limits)}
-    return f"{text}; a host can set it with Limits({over.limit}=...)" if chosen else text
 
 
 def too_many_inputs(state: CellState) -> Over | None:
