@@ -179,3 +179,15 @@ except MemoryError:
 """
     cell = at_level.create_cell(source, limits=Limits(memory_bytes=128 * MIB))
     assert completed(cell).value == "did without"
+
+
+def test_the_document_has_these_defaults(root: Path) -> None:
+    document = (root / "docs" / "SECURITY.md").read_text(encoding="utf-8")
+    for field in fields(Limits):
+        shown = []
+        for level in LIMITS_OF_LEVEL:
+            value = getattr(LIMITS_OF_LEVEL[level], field.name)
+            if field.name == "output_bytes":
+                value = CELL_OUTPUT_BYTES_MAX
+            shown.append("-" if value is None else f"{value:,}")
+        assert f"| `{field.name}` | {' | '.join(shown)} | " in document
