@@ -29,6 +29,7 @@ from .stream_steps import Packers
 
 FORKS_MAX = 8  # more at once only makes each of them slower
 REPLAYS_MAX = 3  # cells that are run again at once: the others have the machine too
+REPLAY_PLACE_NS = 2_000_000_000  # then the place is another's: one that hangs must not hold it
 DEAF_NS = 50_000_000  # before a worker that could not be sent something is asked
 _EVENTS = (r.FrontierReached, r.YieldMade, r.CellCompleted, r.CellTerminated)
 
@@ -91,14 +92,13 @@ class Fleet:
         self.fork_queue: Shelf[str, None] = Shelf()
         self.forking: Shelf[bytes, None] = Shelf()
         self.wake_queue: Shelf[str, None] = Shelf()
-        self.restoring: Shelf[str, None] = Shelf()
+        self.restoring: Shelf[str, int] = Shelf()
         self.pasts: Shelf[str, Past] = Shelf()
         self.watches: Shelf[RequestRef, Watch] = Shelf()
         self.numbers: Shelf[str, int] = Shelf()
         self.by_host_token: Shelf[bytes, int] = Shelf()
         self.closing: Shelf[RequestRef, str] = Shelf()
         self.levels: Shelf[str, tuple[str, ...]] = Shelf()
-        self.levels["process"] = ()  # nothing that could be missing
         self.parked: Shelf[tuple[bytes, int], Attach] = Shelf()
         self.visitors: list[int] = []
         self.places: Shelf[RequestRef, str] = Shelf()
@@ -238,10 +238,6 @@ class Fleet:
         if attachment is not None:
             self.attachments[attachment.number] = replace(attachment, connection=None)
 
-    def level_of(self, cell: Cell) -> str:
-        """The level of isolation of the cell's session."""
-        return self.sessions[cell.session].isolation
-
     def replays(self, cell: Cell) -> bool:
         """Whether this cell is run again when its worker is lost."""
         return not cell.flagged and self.sessions[cell.session].replay
@@ -274,5 +270,7 @@ class Fleet:
     def next_deadline_ns(self) -> int | None:
         """When `TimePassed` is due next; None: never."""
         moments = [watch.deadline_ns for watch in self.watches.values()]
+        if len(self.wake_queue):
+            moments += self.restoring.values()
         first = self.alarms.first_ns()
         return min([*moments, first] if first is not None else moments, default=None)

@@ -14,6 +14,7 @@ from .endings import end_by_limit, lose, park, worker_ended
 from .facts import Cell, Phase
 from .fleet import Fleet
 from .law import CellState, Outcome
+from .levels import level_of_cell
 from .stream_steps import Over
 from .worker_starts import fork_some, queue_worker, retry_later
 
@@ -117,7 +118,7 @@ def on_listed(fleet: Fleet, event: e.WorkersListed, now_ns: int) -> None:
             fleet.speak(KillWorker(token))
     for name in list(fleet.cells):
         state = fleet.cells[name]
-        if state.cell.phase is Phase.FINISHED or fleet.level_of(state.cell) != event.level:
+        if state.cell.phase is Phase.FINISHED or level_of_cell(fleet, state.cell) != event.level:
             continue
         if state.token in living and not _given_up(state.cell):
             asked = state.waiting(forked=True, pid=living[state.token], adopting_since_ns=now_ns)
@@ -153,7 +154,7 @@ def on_zygote_lost(fleet: Fleet, event: e.ZygoteLost, now_ns: int) -> None:
     fleet.listed.discard(event.level)
     for name in list(fleet.cells):
         state = fleet.cells[name]
-        if fleet.level_of(state.cell) != event.level:
+        if level_of_cell(fleet, state.cell) != event.level:
             continue
         fleet.forking.pop(state.token)
         if state.cell.phase is Phase.FINISHED:

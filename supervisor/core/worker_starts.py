@@ -9,8 +9,9 @@ from .changes import replace
 from .effects import ForkWorker, KillWorker
 from .endings import worker_ended
 from .facts import Phase
-from .fleet import FORKS_MAX, REPLAYS_MAX, Fleet
+from .fleet import FORKS_MAX, REPLAY_PLACE_NS, REPLAYS_MAX, Fleet
 from .law import CellState, Outcome, Told, Waits, legal
+from .levels import level_of_cell
 from .shelf import Shelf
 
 RETRY_NS = 500_000_000
@@ -30,9 +31,11 @@ def fork_some(fleet: Fleet, now_ns: int) -> None:
     """
     while len(fleet.forking) < FORKS_MAX and (state := _next(fleet, fleet.fork_queue)):
         issue_worker(fleet, state, now_ns)
+    for name in [name for name, until_ns in fleet.restoring.items() if until_ns <= now_ns]:
+        fleet.restoring.pop(name)
     while len(fleet.restoring) < REPLAYS_MAX and (state := _next(fleet, fleet.wake_queue)):
         if state.waits.dormant and state.wants_worker:
-            fleet.restoring[state.cell.id] = None
+            fleet.restoring[state.cell.id] = now_ns + REPLAY_PLACE_NS
             issue_worker(fleet, state, now_ns)
 
 
@@ -43,7 +46,7 @@ def _next(fleet: Fleet, queue: Shelf[str, None]) -> CellState | None:
         if state is None or state.cell.phase is Phase.FINISHED:
             queue.pop(name)
             return _next(fleet, queue)
-        if fleet.level_of(state.cell) in fleet.listed:
+        if level_of_cell(fleet, state.cell) in fleet.listed:
             queue.pop(name)
             return state
     return None
@@ -68,7 +71,7 @@ def issue_worker(fleet: Fleet, state: CellState, now_ns: int) -> None:
     fleet.settle(Outcome(state, records=(r.WorkerIssued(incarnation),)), now_ns)
     fleet.tokens[token] = cell.id
     fleet.forking[token] = None
-    fleet.speak(ForkWorker(token, cell.id, incarnation, cell.limits, fleet.level_of(cell)))
+    fleet.speak(ForkWorker(token, cell.id, incarnation, cell.limits, level_of_cell(fleet, cell)))
 
 
 def on_forked(fleet: Fleet, event: e.WorkerForked, now_ns: int) -> None:

@@ -117,7 +117,7 @@ class SqliteStore(SqliteReading):
     @property
     def last_at_ns(self) -> int:
         """When the last record was written: the clock must not begin before it."""
-        return int(self._one("SELECT at_ns FROM records WHERE n = ?", self._last) or 0)
+        return int(self._one("SELECT at_ns FROM records ORDER BY n DESC LIMIT 1") or 0)
 
     def commit(self, entries: Sequence[r.Entry], at_ns: int) -> int:
         number = self._last
@@ -156,7 +156,10 @@ class SqliteStore(SqliteReading):
             raise
 
     def retire(self, now_ns: int) -> list[str]:
-        cells = retention.retired(self._sql, now_ns)
+        try:
+            cells = retention.retired(self._sql, now_ns)
+        except sqlite3.Error as error:
+            raise JournalBroken(str(error)) from error
         if cells:
             with self._transaction():
                 retention.remove(self._sql, cells, now_ns)

@@ -52,7 +52,10 @@ class SealedQuarters:
         program = filters.first_filter(this_machine(), Policy(Marks.REAL, Sockets.KEPT))
         self._program = filters.for_process(program, FIRST_OF_ITS_NAMESPACE)
 
-    def prepare(self, limits: Limits) -> Berth:
+    def left_over(self) -> list[str]:
+        return []  # they went with their namespaces
+
+    def prepare(self, cell: str, limits: Limits) -> Berth:
         cage = walls.cage_for(self._cages, limits)
         try:
             user = self._users.take() if self._users is not None else None
