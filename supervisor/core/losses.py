@@ -95,7 +95,7 @@ def _ended_by_limit(limits: Limits, event: e.WorkerEnded) -> Over | None:
 
 def _limits_in_force(fleet: Fleet, cell: Cell) -> Limits:
     """Those of the cell, and where it has none those of its level."""
-    return cell.limits.over(LIMITS_OF_LEVEL.get(fleet.level_of(cell), Limits()))
+    return cell.limits.over(LIMITS_OF_LEVEL.get(level_of_cell(fleet, cell), Limits()))
 
 
 def how(event: e.WorkerEnded) -> str:
