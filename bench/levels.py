@@ -1,10 +1,10 @@
 """What each level of isolation costs: `python bench/levels.py`.
 
 Cost of a cell from `create_cell` to `Completed`, at each level that this machine gives, beside
-level `process`; memory of an idle cell; and time from SIGKILL of a worker to its end, and to the moment
-when nothing of it is left. With numpy, if it is installed: imported by the cell, and imported
-before by the zygote. Rounds are interleaved in an order drawn anew. README.md says what figures can
-bear.
+level `process`; memory of an idle cell; and time from SIGKILL of a worker to its end, and to the
+moment when nothing of it is left. With numpy, if it is installed: imported by the cell, and
+imported before by the zygote. Rounds are interleaved in an order drawn anew. README.md says what
+figures can bear.
 """
 
 from __future__ import annotations
