@@ -25,6 +25,9 @@ class RunningSupervisor:
     def __init__(self, state: Path, *more: str, **environment: str) -> None:
         self.state = state
         command = [sys.executable, "-m", "tidemark.supervisor", "--state", str(state)]
+        level = os.environ.get("TIDEMARK_TEST_LEVEL")
+        if level and "--isolation" not in more:
+            command += ["--isolation", level]
         self.errors = open(state.parent / f"{state.name}.stderr", "a+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [*command, *more],
