@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -21,6 +21,7 @@ from ..protocol.errors import SupervisorUnavailableError, TidemarkError
 from ._launch import (
     Found,
     Kind,
+    Packages,
     Started,
     find,
     find_or_start,
@@ -226,7 +227,8 @@ def place_of(
     state: str | os.PathLike[str] | None,
     endpoint: str | None,
     durability: str | None,
-    isolation: str | None = None,
+    isolation: str | None,
+    packages: Packages,
 ) -> EndpointPlace | StatePlace | PrivatePlace:
     """Where the supervisor of a session with these arguments is.
 
@@ -238,12 +240,39 @@ def place_of(
     if state is not None and endpoint is not None:
         raise ValueError("give state or endpoint, not both: an endpoint has its own state")
     if endpoint is not None:
+        if packages != Packages():
+            raise ValueError(
+                "preload and package_paths are the supervisor's, and this one runs already; give "
+                "them to `tidemark serve --preload MODULE --package-path DIR`"
+            )
         return EndpointPlace(endpoint)
     if state is not None:
         directory = os.fspath(state)
-        kind = Kind(durability or "power", isolation)
+        kind = Kind(durability or "power", isolation, packages)
         return StatePlace(directory, lambda: find_or_start(directory, kind))
-    return PrivatePlace(Kind(durability or "crash", isolation))
+    return PrivatePlace(Kind(durability or "crash", isolation, packages))
+
+
+def packages_of(preload: Iterable[str], paths: Iterable[str | os.PathLike[str]]) -> Packages:
+    """What a session's arguments say of packages.
+
+    Raises:
+        TypeError, ValueError: not names of modules, or not directories.
+    """
+    for name, given in (("preload", preload), ("package_paths", paths)):
+        if isinstance(given, (str, bytes, os.PathLike)):
+            raise TypeError(f"{name} must be a list, such as [{given!r:.40}], not one of its items")
+    modules = tuple(preload)
+    for module in modules:
+        if not isinstance(module, str):
+            raise TypeError(f"preload has names of modules, not {type(module).__name__}")
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise ValueError(f"{module!r:.60} in preload is no module's name")
+    found = tuple(os.path.abspath(os.fspath(path)) for path in paths)
+    for path in found:
+        if not os.path.isdir(path):
+            raise ValueError(f"{path} in package_paths is no directory; name one with packages")
+    return Packages(modules, found)
 
 
 def place_for_client(state_or_endpoint: str | os.PathLike[str]) -> EndpointPlace | StatePlace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...protocol.limits import LIMITS_OF_LEVEL, Limits
 from . import events as e
 from . import records as r
 from .changes import replace
@@ -39,7 +40,7 @@ def on_ended(fleet: Fleet, event: e.WorkerEnded, now_ns: int) -> None:
     elif _never_ran(fleet, state):
         why = f"a worker {how(event)} before it could be given the cell"
         retry_later(fleet, state, why, now_ns)
-    elif (over := _ended_by_limit(state.cell, event)) is not None:
+    elif (over := _ended_by_limit(_limits_in_force(fleet, state.cell), event)) is not None:
         end_by_limit(fleet, state.waiting(forked=False, pid=0), over, now_ns)
     else:
         counts = not event.killed and _was_given(state, event.status)
@@ -84,18 +85,21 @@ def worker_lost(fleet: Fleet, state: CellState, why: str, now_ns: int, *, counts
         park(fleet, state, now_ns)
 
 
-def _ended_by_limit(cell: Cell, event: e.WorkerEnded) -> Over | None:
+def _ended_by_limit(limits: Limits, event: e.WorkerEnded) -> Over | None:
     """The limit at which the kernel has ended the process, if the cell has one."""
     if event.limit:
-        value = getattr(cell.limits, event.limit, None)
+        value = getattr(limits, event.limit, None)
         return Over(event.limit, event.used if value is None else value, event.used)
-    status = event.status
-    limit = cell.limits.cpu_seconds if status == -SIGXCPU else None
-    if status == -SIGXFSZ:
-        limit = cell.limits.file_bytes
-    if limit is None:
-        return None
-    return Over("cpu_seconds" if status == -SIGXCPU else "file_bytes", limit, limit)
+    if event.status == -SIGXCPU and limits.cpu_seconds is not None:
+        return Over("cpu_seconds", limits.cpu_seconds, limits.cpu_seconds)
+    if event.status == -SIGXFSZ and limits.file_bytes is not None:
+        return Over("file_bytes", limits.file_bytes, limits.file_bytes)
+    return None
+
+
+def _limits_in_force(fleet: Fleet, cell: Cell) -> Limits:
+    """Those of the cell, and where it has none those of its level."""
+    return cell.limits.over(LIMITS_OF_LEVEL.get(level_of_cell(fleet, cell), Limits()))
 
 
 def how(event: e.WorkerEnded) -> str:

@@ -15,7 +15,7 @@ from . import records as r
 from .apply import apply, created
 from .attach_routes import close_if_done, end_attachment, on_examined
 from .create_routes import create_key
-from .deadlines import due_step, over_wall_limit, timer_due_ns, too_many_inputs
+from .deadlines import due_step, over_time, timer_due_ns, too_many_inputs
 from .effects import Reply, WatchHost
 from .endings import change_stored, end_by_limit
 from .facts import Cell, Phase
@@ -142,7 +142,7 @@ def on_time(fleet: Fleet, now_ns: int) -> None:
 
 def _on_due(fleet: Fleet, name: str, now_ns: int) -> None:
     state = fleet.cells[name]
-    over = over_wall_limit(state, now_ns)
+    over = over_time(state, now_ns)
     timer_ns = timer_due_ns(state)
     if over is None and timer_ns is not None and timer_ns <= now_ns:
         over = too_many_inputs(state)

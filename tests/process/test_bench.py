@@ -121,3 +121,23 @@ def test_kills_are_timed(root: Path, scratch: Path) -> None:
     cases = json.loads(out.read_text())["cases"]
     assert [case["n"] for case in cases.values()] == [2, 1]
     assert [path.name for path in scratch.iterdir()] == ["figures.json"]
+
+
+def test_levels_are_compared(root: Path, scratch: Path) -> None:
+    out = scratch / "figures.json"
+    command = [sys.executable, str(root / "bench" / "levels.py"), "--json", str(out)]
+    ended = subprocess.run(
+        [*command, "--rounds", "2", "--kills", "1", "--cells", "1"],
+        env=surroundings(scratch),
+        capture_output=True,
+        text=True,
+        timeout=55,
+    )
+    assert ended.returncode == 0, ended.stderr
+    cases = json.loads(out.read_text())["cases"]
+    assert cases[0]["level"] == "process"
+    assert cases[0]["over_process_ms"] == 0
+    for case in cases:
+        assert case["n"] == 2
+        assert 0 < case["kill_to_end_ms_p50"] <= case["kill_to_reaped_ms_p50"]
+    assert [path.name for path in scratch.iterdir()] == ["figures.json"]

@@ -102,7 +102,10 @@ def test_the_cause_of_an_end(status: int, cpu_ns: int, expected: tuple[str, int]
 def test_errors_that_speak_of_a_limit() -> None:
     bounds = Limits(memory_bytes=1_000, open_files=8, processes=3)
     text = exceeded(MemoryError(), bounds)
-    assert text == "the cell exceeded memory_bytes: the limit is 1,000, all of it was used"
+    assert text == (
+        "LimitExceededError: memory_bytes: at most 1,000 are allowed, all of it was used, and more "
+        "was asked for; a host can set it with Limits(memory_bytes=...)"
+    )
     assert "open_files" in (exceeded(OSError(24, "Too many open files"), bounds) or "")
     assert "processes" in (exceeded(RuntimeError("can't start new thread"), bounds) or "")
     assert exceeded(OSError(28, "No space left on device"), bounds) is None

@@ -290,7 +290,7 @@ def test_a_limit_ends_the_cell(zygote: ZygoteEnd, source: str, limit: str, used:
     assert finished.reason is Reason.LIMIT
     assert "caught\n" not in output
     assert finished.error is not None
-    assert finished.error.startswith(f"the cell exceeded {limit}: the limit is ")
+    assert finished.error.startswith(f"LimitExceededError: {limit}: at most ")
     assert finished.error.endswith(f"it used {used:,}")
 
 
