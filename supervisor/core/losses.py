@@ -61,9 +61,7 @@ def _was_given(state: CellState, status: int) -> bool:
     One of an earlier supervisor that this one has not heard may be of another version, or may have
     no way to a new one; then it says so.
     """
-    return state.waits.greeted_ns > 0 or (
-        state.cell.have > 0 and status not in EXITS_OF_SUCCESSION
-    )
+    return state.waits.greeted_ns > 0 or (state.cell.have > 0 and status not in EXITS_OF_SUCCESSION)
 
 
 def worker_lost(fleet: Fleet, state: CellState, why: str, now_ns: int, *, counts: bool) -> None:
