@@ -26,7 +26,7 @@ from .hosts import attached, ended, held_by, opened
 from .losses import on_ended, on_listed, on_zygote_lost
 from .past import past_of
 from .worker_routes import on_garbled, on_spoke
-from .worker_starts import fork_some, on_forked, on_not_forked
+from .worker_starts import fork_some, give_up_silent, on_forked, on_not_forked
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,12 @@ def _on_due(fleet: Fleet, name: str, now_ns: int) -> None:
     if over is not None and state.cell.phase is not Phase.FINISHED:
         end_by_limit(fleet, state, over, now_ns)
         return
+    if 0 < state.waits.greet_by_ns <= now_ns:
+        if state.cell.phase is Phase.FINISHED:
+            fleet.put(state.waiting(greet_by_ns=0), now_ns)
+        else:
+            give_up_silent(fleet, state, now_ns)
+            state = fleet.cells[name]
     if state.waits.retry_at_ns and state.waits.retry_at_ns <= now_ns:
         fleet.put(state.waiting(retry_at_ns=0), now_ns)
     while (outcome := due_step(fleet.cells[name], fleet.world.packers, now_ns)) is not None:

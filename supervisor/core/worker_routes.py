@@ -97,7 +97,7 @@ def _compared_before(state: CellState, hello: Hello) -> bool:
 
 def _start(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> None:
     # Its own number for itself counts for nothing: it may be another in our place.
-    state = state.waiting(greeted_ns=now_ns, forked=True, adopting_at_ns=0)
+    state = state.waiting(greeted_ns=now_ns, greet_by_ns=0, forked=True, adopting_at_ns=0)
     state = start(fleet, state, hello, now_ns)
     fleet.put(_observation_begins(state, now_ns), now_ns)
 
@@ -125,6 +125,7 @@ def _on_adopted(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> No
     state = state.waiting(
         greeted_ns=state.waits.greeted_ns or now_ns,
         adopting_at_ns=0,
+        greet_by_ns=0,
         forked=True,
         delivered=min(hello.inputs, state.cell.inputs),
     )
