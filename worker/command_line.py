@@ -140,7 +140,8 @@ class _Start:
 def _house(level: Level, workers: str | None, options: argparse.Namespace) -> House:
     if workers is None:
         raise ValueError("--workers is missing: the directory that holds only the workers' socket")
-    return prepare(level, os.path.realpath(workers), options.package_path, options.uid_range)
+    paths = options.package_path
+    return prepare(level, os.path.realpath(workers), options.work, paths, options.uid_range)
 
 
 def _examine(level: Level, options: argparse.Namespace) -> int:
@@ -163,7 +164,7 @@ def _examine(level: Level, options: argparse.Namespace) -> int:
             show(findings.of_refusal(level, error))
             return EXIT_WRONG
         try:
-            return guard(house, show_inside, show)
+            return EXIT_WELL if guard(house, show_inside, show) == EXIT_WELL else EXIT_WRONG
         finally:
             house.remove()
 

@@ -124,7 +124,8 @@ def scrub_environment() -> None:
 def _reset_signals(changed: tuple[int, ...]) -> None:
     for number in changed:
         signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # errors of the call, as in every Python
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

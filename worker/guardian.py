@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from ..protocol.zygote_messages import Report
 from . import kernel, real, scratch
 from .isolation import capabilities, findings, landlock, namespaces, places, self_test, user_numbers
 from .isolation.cgroups import Cages, NoCgroup, find
+from .isolation.ground import Ground
 from .isolation.levels import Level, Unsealed, step
 from .isolation.quarters import Quarters
 from .isolation.restricted import RestrictedQuarters
@@ -46,6 +46,7 @@ class House:
 
     level: Level
     workers: str
+    ground: Ground
     work: str
     readable: Sequence[str]
     users: UserNumbers | None
@@ -58,13 +59,15 @@ class House:
         if self.range is not None:
             self.range.remove()
             self.range = None
-        scratch.remove(self.work)
+        self.ground.remove()
         if self.cages is not None:
             self.cages.remove()
 
 
-def prepare(level: Level, workers: str, package_paths: Sequence[str], uid_range: str) -> House:
-    """Make ready what is outside.
+def prepare(
+    level: Level, workers: str, work: str | None, package_paths: Sequence[str], uid_range: str
+) -> House:
+    """Make ready what is outside. `work` is a directory for the workers' own, if they may use it.
 
     Raises:
         ValueError: an argument is wrong.
@@ -79,16 +82,20 @@ def prepare(level: Level, workers: str, package_paths: Sequence[str], uid_range:
     users = None
     if os.geteuid() == 0 and capabilities.has(*needed):
         users = user_numbers.parse(uid_range) if uid_range else user_numbers.usual(os.getpid() * 64)
-    work = tempfile.mkdtemp(prefix="tidemark-work-", dir="/tmp")
+    mode = 0o700 if users is None else DOOR_MODE
+    ground = Ground(mode)
     if users is not None:
-        os.chmod(work, DOOR_MODE)
         os.chmod(workers, DOOR_MODE)
-    house = House(level, workers, work, readable, users)
+    if users is not None or work is None:
+        # Cells are users of their own, who may not walk the path to a directory of the user's.
+        work = scratch.make(ground.path, "work")
+        os.chmod(work, mode)
+    house = House(level, workers, ground, work, readable, users)
     try:
         house.cages = find()
     except NoCgroup as error:
         house.no_cages = str(error)
-    house.range = Range(workers)
+    house.range = Range(ground.path, workers)
     return house
 
 

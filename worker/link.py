@@ -41,8 +41,6 @@ class Link:
     def __init__(self, fork: Fork, on_connected: Callable[[], Sockets]) -> None:
         """`on_connected` is called once, on the link's thread, before the first word."""
         self.fork = fork
-        self._on_connected = on_connected
-        self._is_settled = False
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.steps: Steps | None = None
@@ -51,7 +49,7 @@ class Link:
         self.gate_bell = Bell()
         self._questions = 0
         self._wire = Wire(fork.endpoint, fork.token)
-        self.speaker = Speaker(fork, self._wire)
+        self.speaker = Speaker(fork, self._wire, on_connected)
         self._thread_sleeps = False
         self._cell_sleeps = True
         self._pending_since = 0.0
@@ -214,7 +212,6 @@ class Link:
         with self.lock:
             while (frames := self._wire.receive()) is not None:
                 answer(self, codec.TO_WORKER.decode(frames))
-            self._settle()
             self.speaker.greet_if_due(self.steps)
             if self.speaker.stream.pending and self._pending_age() >= FLUSH_AGE_MS:
                 self.speaker.send_pending()
@@ -222,12 +219,6 @@ class Link:
             # item of a message.
             self._thread_sleeps = self._cell_sleeps and not self.speaker.stream.pending
             return None if self._thread_sleeps else FLUSH_AGE_MS
-
-    def _settle(self) -> None:
-        if not self._is_settled and self._wire.is_connected():
-            self._is_settled = True
-            if self._on_connected() is Sockets.GIVEN_UP:
-                self._wire.end_when_cut_off()
 
     def _pending_age(self) -> float:
         return (real.monotonic() - self._pending_since) * 1_000

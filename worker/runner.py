@@ -17,6 +17,7 @@ from ..protocol.worker_messages import Start
 from . import traces
 from .cell_names import CellNames
 from .clock import CellClock
+from .exceeded import exceeded
 from .gate import CellLoop
 from .link import Link
 from .own_work import OwnWork
@@ -115,10 +116,9 @@ class Run:
                 return Reason.ENDED, None, None if code is None else values.encode(code)
         traces.keep_source(self._filename, self._start.source)
         text = traces.describe(failure)
-        memory_max = self._start.limits.memory_bytes
-        if type(failure) is MemoryError and memory_max is not None:
-            used = f"the limit is {memory_max:,}, all of it was used"
-            return Reason.LIMIT, f"the cell exceeded memory_bytes: {used}\n{text}", None
+        over = exceeded(failure, self._link.fork.limits)
+        if over is not None:
+            return Reason.LIMIT, f"{over}\n{text}", None
         return Reason.RAISED, text, None
 
     def _clean_up(self) -> None:

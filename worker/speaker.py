@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 from ..protocol import codec
 from ..protocol.version import REPLAY_VERSION
 from ..protocol.worker_messages import Fetch, FromWorker, Hello, Said
 from ..protocol.zygote_messages import Fork
 from .clock import CellClock
+from .isolation.quarters import Sockets
 from .steps import Steps
 from .stream import Stream
 from .wire import Wire
@@ -35,13 +37,15 @@ class Speaker:
         journal: the highest record number that this worker was told of.
     """
 
-    def __init__(self, fork: Fork, wire: Wire) -> None:
+    def __init__(self, fork: Fork, wire: Wire, on_connected: Callable[[], Sockets]) -> None:
+        """`on_connected` is called once, before the first word."""
         self.stream = Stream()
         self.asked: dict[int, Asked] = {}
         self.clock: CellClock | None = None
         self._fork = fork
         self._wire = wire
         self._must_greet = True
+        self._on_connected: Callable[[], Sockets] | None = on_connected
         self.journal = 0
 
     def send_pending(self) -> None:
@@ -83,6 +87,11 @@ class Speaker:
         """Say Hello unasked if there is a connection that may be new."""
         if self._must_greet and self._wire.is_connected():
             self._must_greet = False
+            if self._on_connected is not None:
+                # Before Hello, which is what a cell is given in answer to.
+                if self._on_connected() is Sockets.GIVEN_UP:
+                    self._wire.end_when_cut_off()
+                self._on_connected = None
             self.greet(0, steps)
 
     def say_again(self, said: list[Said]) -> None:

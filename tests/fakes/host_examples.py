@@ -51,7 +51,7 @@ SHELL: Final = ToolSpec(
 CLOCK: Final = ToolSpec(
     "clock", "clock", "The time.", "() -> float", ToolKind.FUNCTION, OnUnknown.FAIL, False, 0
 )
-ALL_LIMITS: Final = Limits(2**30, 60, 90.5, 2**20, 64, 8, 2**24)
+ALL_LIMITS: Final = Limits(2**30, 60, 90.5, 2**20, 64, 8, 2**24, 2**25)
 
 YIELDED: Final = PackedEvent(
     EventKind.YIELDED, 1, (PackedOutput(0, OutputKind.TEXT, "gr\u00fc\u00df dich\n", None),)

@@ -44,7 +44,15 @@ from tidemark.protocol.worker_messages import (
     Start,
     ToWorker,
 )
-from tidemark.protocol.zygote_messages import Command, Ended, Fork, Forked, FromZygote, ToZygote
+from tidemark.protocol.zygote_messages import (
+    Command,
+    Ended,
+    Fork,
+    Forked,
+    FromZygote,
+    Report,
+    ToZygote,
+)
 
 SECONDS = 10.0
 # Without it the heaps of two processes with the same history are laid out alike, address space
@@ -90,11 +98,18 @@ class ZygoteEnd:
         *options: str,
         supervisor_pid: int | None = None,
         disturbance: int | None = None,
+        level: str = "process",
+        python: tuple[str, ...] = (sys.executable,),
     ) -> None:
-        """`disturbance` is a seed: the zygote's heap has holes in places that depend on it."""
+        """`disturbance` is a seed: the zygote's heap has holes in places that depend on it.
+
+        `python` is the command that runs Python, as whichever user.
+        """
         (directory / "work").mkdir(parents=True, exist_ok=True)
+        (directory / "workers").mkdir(exist_ok=True)
         self.path = str(directory / "zygote.sock")
-        self.endpoint = f"ipc://{directory}/worker.sock"
+        self.endpoint = f"ipc://{directory}/workers/worker.sock"
+        self.report: Report | None = None
         self.epoch = 1
         self.pidfds: dict[bytes, int] = {}
         self.pids: dict[bytes, int] = {}
@@ -106,9 +121,9 @@ class ZygoteEnd:
         self.router = self.bind()
         ready, told = os.pipe()
         arguments = [
-            *(sys.executable, "-P", "-m", "tidemark.worker", "--socket", self.path),
+            *(*python, "-P", "-m", "tidemark.worker", "--socket", self.path, "--level", level),
             *("--supervisor-pid", str(supervisor_pid or os.getpid()), "--ready-fd", str(told)),
-            *("--work", str(directory / "work")),
+            *("--work", str(directory / "work"), "--workers", str(directory / "workers")),
             *options,
         ]
         environment = {**os.environ, "SECRET_OF_THE_HOST": "x", "PYTHONHASHSEED": "0"}
@@ -128,6 +143,7 @@ class ZygoteEnd:
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         router.setsockopt(zmq.LINGER, 0)
         router.bind(self.endpoint)
+        os.chmod(self.endpoint.removeprefix("ipc://"), 0o666)  # cells may be other users
         return router
 
     def connect(self) -> socket.socket:
@@ -149,7 +165,7 @@ class ZygoteEnd:
         self.post.send(b"".join(codec.TO_ZYGOTE.encode(message)))
 
     def hear(self) -> FromZygote:
-        """The zygote's next message; notes pidfds and ends."""
+        """The zygote's next message but its report; notes that, pidfds and ends."""
         packet, descriptors, _, _ = socket.recv_fds(self.post, 65536, 250)
         assert packet, "the zygote has closed the connection"
         message = codec.FROM_ZYGOTE.decode([packet[:4], packet[4:]])
@@ -158,6 +174,9 @@ class ZygoteEnd:
             self.pids[message.token] = message.pid
         elif isinstance(message, Ended):
             self.ends[message.token] = message
+        elif isinstance(message, Report):
+            self.report = message
+            return self.hear()
         return message
 
     def end_of(self, token: bytes) -> Ended:
@@ -178,7 +197,7 @@ class ZygoteEnd:
             self.hear()
         hello = end.receive(Hello)
         assert (hello.cell, hello.incarnation) == (cell, incarnation)
-        assert (hello.epoch, hello.started, hello.pid) == (0, False, self.pids[token])
+        assert (hello.epoch, hello.started) == (0, False)
         return end
 
     def pump(self, seconds: float) -> None:

@@ -121,6 +121,13 @@ TO_WORKER: Final[dict[str, worker.ToWorker]] = {
     "bye": worker.Bye(2),
 }
 
+HELD: Final = zygote.Property(
+    "no-network", True, True, "seccomp", "connect to 127.0.0.1; open netlink", "", ""
+)
+MISSING: Final = zygote.Property(
+    "bounded-sum-of-memory", False, False, "", "", "Permission denied", "delegate a cgroup"
+)
+
 FROM_ZYGOTE: Final[dict[str, zygote.FromZygote]] = {
     "living": zygote.Living(((TOKEN, 4713),), False),
     "living-none": zygote.Living((), True),
@@ -128,6 +135,9 @@ FROM_ZYGOTE: Final[dict[str, zygote.FromZygote]] = {
     "fork-failed": zygote.ForkFailed(TOKEN, "Resource temporarily unavailable"),
     "ended": zygote.Ended(TOKEN, 0, 12_000_000, 30_000_000, False),
     "ended-killed": zygote.Ended(TOKEN, -9, 0, 0, True),
+    "ended-limit": zygote.Ended(TOKEN, -9, 3_010_000_000, 0, False, "", "cpu_seconds", 4),
+    "report": zygote.Report("sealed", (HELD, MISSING)),
+    "report-empty": zygote.Report("process", ()),
 }
 
 TO_ZYGOTE: Final[dict[str, zygote.ToZygote]] = {

@@ -18,13 +18,18 @@ class Files:
     """What the files of a version are called."""
 
     version: int
+    entrance: str
     bound: str
     peak: str
     events: str
 
 
-V1: Final = Files(1, "memory.limit_in_bytes", "memory.max_usage_in_bytes", "memory.oom_control")
-V2: Final = Files(2, "memory.max", "memory.peak", "memory.events")
+# "tasks" and not "cgroup.procs": a thread that moves itself needs no lock of the whole machine,
+# which may take 10 ms to get.
+V1: Final = Files(
+    1, "tasks", "memory.limit_in_bytes", "memory.max_usage_in_bytes", "memory.oom_control"
+)
+V2: Final = Files(2, "cgroup.procs", "memory.max", "memory.peak", "memory.events")
 
 
 class NoCgroup(OSError):
@@ -41,12 +46,12 @@ class Cage:
         self._place = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place)
 
     def enter(self) -> None:
-        """Put the calling process into it.
+        """Put the calling process into it; it must have one thread.
 
         Raises:
             OSError: the system refused.
         """
-        _write(self._place, "cgroup.procs", "0")
+        _write(self._place, self._files.entrance, "0")
 
     def kills(self) -> int:
         """How often the kernel has ended a process of it for want of memory."""

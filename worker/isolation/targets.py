@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from .. import scratch
+
+DOOR: Final = "self-test.sock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +39,22 @@ class Targets:
 class Range:
     """The targets, as long as they stand."""
 
-    def __init__(self, workers: str) -> None:
-        """Put them up; `workers` is the directory of the workers' socket.
+    def __init__(self, directory: str, workers: str) -> None:
+        """Put them up in a new directory; `workers` is that of the workers' socket.
 
         Raises:
             OSError: the system did not let us.
         """
-        self._directory = tempfile.mkdtemp(prefix="tidemark-test-", dir="/tmp")
+        self._directory = scratch.make(directory, "test")
         self._listeners: list[socket.socket] = []
         file = os.path.join(self._directory, "secret")
         with open(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600), "w") as opened:
             opened.write("nobody may read this")
         path = os.path.join(self._directory, "listens.sock")
-        name = f"\0{os.path.basename(self._directory)}"
-        self._door = os.path.join(workers, f"test-{os.getpid()}.sock")
+        name = f"\0{self._directory}"
+        self._door = os.path.join(workers, DOOR)
+        with suppress(FileNotFoundError):
+            os.unlink(self._door)  # left by a guardian that was killed
         for address in (path, name, self._door):
             self._listen(socket.AF_UNIX, address)
         os.chmod(self._door, 0o666)

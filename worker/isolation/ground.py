@@ -1,0 +1,52 @@
+"""A directory of a guardian's own, that the next one removes if this one is killed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from contextlib import suppress
+from typing import Final
+
+from .. import scratch
+
+PARENT: Final = "/tmp"
+PREFIX: Final = "tidemark-zygote-"
+
+
+class Ground:
+    """The directory, under a lock that ends with the last process that may use it."""
+
+    def __init__(self, mode: int) -> None:
+        """Make it, after removing those of the dead.
+
+        Raises:
+            OSError: the system gave none.
+        """
+        _sweep()
+        self.path = tempfile.mkdtemp(prefix=PREFIX, dir=PARENT)
+        self._lock = os.open(self.path, scratch.OPEN_FLAGS)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        os.chmod(self.path, mode)
+
+    def remove(self) -> None:
+        """Remove it with all that is in it."""
+        scratch.remove(self.path)
+        os.close(self._lock)
+
+
+def _sweep() -> None:
+    for name in os.listdir(PARENT):
+        if name.startswith(PREFIX):
+            with suppress(OSError):  # another user's, or just being removed
+                _remove_if_left(os.path.join(PARENT, name))
+
+
+def _remove_if_left(path: str) -> None:
+    directory = os.open(path, scratch.OPEN_FLAGS)
+    try:
+        if os.fstat(directory).st_uid == os.geteuid():
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            scratch.remove(path)
+    finally:
+        os.close(directory)
