@@ -123,30 +123,37 @@ class Family:
 
 def carry_out(attack: Attack, ground: Ground) -> str:
     """What the attack has achieved; empty: it was held. The ground is as before afterwards."""
-    with ground.memory_watched() as taken, _revived(ground):
-        session = ground.session(tools=attack.tools) if attack.tools else ground.session()
-        found = []
-        try:
-            session.open()
-            create = session.create_pausable_cell if attack.pausable else session.create_cell
-            inputs = {"target": ground.told()}
-            cell = create(PREFACE + attack.source, inputs=inputs, limits=attack.limits)
-            scene = Scene(ground, cell)
-            _watch(scene, attack.seconds)
-            _check(attack, scene)
-            found += [_claimed(scene), _leaked(scene), attack.judge(scene)]
-            if attack.floods:
-                found.append(ground.slowed())
-            found.append(_end(scene))
-            found.append(attack.after(scene))
-        except tidemark.SupervisorUnavailableError:
-            found.append("the supervisor does not answer")
-        except NotPlainData as error:
-            found.append(f"what it has said cannot be read: {error}")
-        finally:
-            session.close()
+    with ground.memory_watched() as taken:
+        with _revived(ground):
+            found = _attacked(attack, ground)
         found.append(ground.harm())
     return "; ".join(each for each in [*found, *taken] if each)
+
+
+def _attacked(attack: Attack, ground: Ground) -> list[str]:
+    """Run the cell to its end, which is the judge's to choose; what was seen of it meanwhile."""
+    session = ground.session(tools=attack.tools) if attack.tools else ground.session()
+    found: list[str] = []
+    try:
+        session.open()
+        create = session.create_pausable_cell if attack.pausable else session.create_cell
+        inputs = {"target": ground.told()}
+        cell = create(PREFACE + attack.source, inputs=inputs, limits=attack.limits)
+        scene = Scene(ground, cell)
+        _watch(scene, attack.seconds)
+        _check(attack, scene)
+        found += [_claimed(scene), _leaked(scene), attack.judge(scene)]
+        if attack.floods:
+            found.append(ground.slowed(attack.floods))
+        found.append(_end(scene))
+        found.append(attack.after(scene))
+    except tidemark.SupervisorUnavailableError:
+        found.append("the supervisor does not answer")
+    except NotPlainData as error:
+        found.append(f"what it has said cannot be read: {error}")
+    finally:
+        session.close()
+    return found
 
 
 @contextmanager

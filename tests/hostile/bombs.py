@@ -42,6 +42,7 @@ time.sleep(30)
 """
 _THREADS = """
 never = threading.Event()
+threading.stack_size(65536)
 for _ in range(300):
     threading.Thread(target=never.wait, daemon=True).start()
 breach("300 threads")

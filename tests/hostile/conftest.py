@@ -15,11 +15,13 @@ from fakes.hostile_ground import Ground, Place
 from fakes.public_python import make
 from hostile import table
 
+SPEEDS = pytest.StashKey[list[str]]()
 RESULTS = pytest.StashKey[dict[tuple[str, str], str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[RESULTS] = {}
+    config.stash[SPEEDS] = []
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -56,6 +58,7 @@ def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
         yield made
     finally:
         made.close()
+        request.config.stash[SPEEDS] += _speeds(made)
 
 
 @pytest.fixture
@@ -71,3 +74,12 @@ def pytest_terminal_summary(
     if found and config.getoption("--attacks"):
         terminalreporter.section("attacks")
         terminalreporter.write_line(table.of_results(found))
+        for line in config.stash[SPEEDS]:
+            terminalreporter.write_line(line)
+
+
+def _speeds(ground: Ground) -> list[str]:
+    """How fast the sibling was beside each flood."""
+    lines = [f"{ground.place}: a sibling's cycle takes {ground.usual * 1e3:.1f} ms"]
+    lines += [f"  {took * 1e3:6.1f} ms beside: {name}" for name, took in ground.measured]
+    return lines

@@ -18,7 +18,7 @@ def _crash(name: str, source: str) -> Attack:
 
 
 def _hang(name: str, source: str) -> Attack:
-    return Attack(name, "ready()\n" + source, _KILLED, has_ended)
+    return Attack(name, "ready()\nawait asyncio.sleep(0.1)\n" + source, _KILLED, has_ended)
 
 
 ATTACKS = (
