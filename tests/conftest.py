@@ -27,6 +27,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=120,
         help="moments at which the power fails in tests/contracts/test_power_cut.py",
     )
+    parser.addoption(
+        "--places",
+        default="usual",
+        help="where tests/hostile attacks: usual (sealed and process, as who runs the tests), all, "
+        "or some of sealed-as-root, sealed-as-user, restricted-as-root, ..., with commas",
+    )
+    parser.addoption(
+        "--attacks",
+        action="store_true",
+        help="print what came of each attack of tests/hostile",
+    )
 
 
 @pytest.fixture(scope="session")
