@@ -59,6 +59,7 @@ class Server:
             zygote,
         )
         self._wires = ZmqWires(self.endpoint, self.directory.worker_endpoint)
+        self._wires.workers.admits = self._expects
         self._loop = self._new_loop()
         self._stop = ""
         self._leave_at_ns = 0
@@ -84,6 +85,10 @@ class Server:
             private=settings.private,
         )
         return Loop(Ports(self._store, self._wires, self._processes, self._clock), world)
+
+    def _expects(self, token: bytes) -> bool:
+        """Whether one of our cells has, or will have, a worker with this token."""
+        return self._loop.fleet.by_token(token) is not None
 
     def _announce(self) -> None:
         self.directory.announce(
@@ -143,7 +148,7 @@ class Server:
 
     def _poller(self) -> zmq.Poller:
         poller = zmq.Poller()
-        sources = [self._wires.hosts, self._wires.workers, self._processes.fileno()]
+        sources = [self._wires.hosts, self._wires.workers.fileno(), self._processes.fileno()]
         for source in [*sources, self._wake_read, *self._host]:
             poller.register(source, zmq.POLLIN)
         return poller

@@ -1,4 +1,7 @@
-"""The two ROUTER sockets: bytes become events here, and messages become bytes."""
+"""Both sockets: hosts at a ROUTER of libzmq, workers at a door of our own.
+
+Hosts are trusted with the memory of their supervisor, workers are not; see `worker_door`.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,14 @@ import zmq
 from ...protocol import codec, limits
 from ...protocol.host_answers import ToHost
 from ...protocol.host_requests import Request
-from ...protocol.ids import TOKEN_BYTES
 from ...protocol.worker_messages import ToWorker
-from ..core.events import FleetEvent, HostAsked, HostGarbled, WorkerGarbled, WorkerSpoke
+from ..core.events import FleetEvent, HostAsked, HostGarbled
+from .worker_door import WorkerDoor
 
 BACKLOG: Final = 4_096  # connections that may wait to be accepted in a burst
 # Plain ints: combining the flags' own type for each part costs more than sending it.
 _MORE: Final = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 _LAST: Final = int(zmq.NOBLOCK)
-TURN: Final = 64  # messages from one socket before the other is looked at
 
 
 class ZmqWires:
@@ -31,7 +33,7 @@ class ZmqWires:
         self.host_endpoint = host_endpoint
         self.worker_endpoint = worker_endpoint
         self.hosts = self._router(host_endpoint)
-        self.workers = self._router(worker_endpoint)
+        self.workers = WorkerDoor(Path(worker_endpoint.removeprefix("ipc://")))
 
     def _router(self, endpoint: str) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self.context.socket(zmq.ROUTER)
@@ -49,37 +51,22 @@ class ZmqWires:
         return socket
 
     def drain(self, most: int) -> list[FleetEvent]:
-        events: list[FleetEvent] = []
-        quiet = 0
-        sources = (self.workers, self.hosts)
-        while len(events) < most and quiet < len(sources):
-            quiet = 0
-            for socket in sources:
-                before = len(events)
-                for _ in range(min(TURN, most - len(events))):
-                    event = self._receive(socket)
-                    if event is None:
-                        break
-                    events.append(event)
-                quiet += len(events) == before
+        events = self.workers.drain(max(1, most - most // 4))  # the rest is kept for hosts
+        events += self.drain_hosts(most - len(events))
         return events
 
-    def _receive(self, socket: zmq.Socket[bytes]) -> FleetEvent | None:
-        # Asking is much cheaper than an exception, and most askings find nothing.
-        if not int(socket.get(zmq.EVENTS)) & zmq.POLLIN:
-            return None
-        try:
-            who, *frames = socket.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
-            return None
-        if socket is self.hosts:
-            return self._from_host(who, frames)
-        if len(who) != TOKEN_BYTES:
-            return WorkerGarbled(who, "not a worker's token")
-        try:
-            return WorkerSpoke(who, codec.FROM_WORKER.decode(frames))
-        except codec.BadFrame as error:
-            return WorkerGarbled(who, str(error), isinstance(error, codec.OtherVersion))
+    def drain_hosts(self, most: int) -> list[FleetEvent]:
+        events: list[FleetEvent] = []
+        while len(events) < most:
+            # Asking is much cheaper than an exception, and most askings find nothing.
+            if not int(self.hosts.get(zmq.EVENTS)) & zmq.POLLIN:
+                break
+            try:
+                who, *frames = self.hosts.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            events.append(self._from_host(who, frames))
+        return events
 
     def _from_host(self, who: bytes, frames: list[bytes]) -> FleetEvent:
         try:
@@ -91,18 +78,12 @@ class ZmqWires:
         return HostAsked(who, message)
 
     def tell_host(self, connection: bytes, message: ToHost) -> bool:
-        return self._send(self.hosts, connection, codec.TO_HOST.encode(message))
-
-    def tell_worker(self, token: bytes, message: ToWorker) -> bool:
-        return self._send(self.workers, token, codec.TO_WORKER.encode(message))
-
-    def _send(self, socket: zmq.Socket[bytes], who: bytes, frames: list[bytes]) -> bool:
-        header, body = frames
+        header, body = codec.TO_HOST.encode(message)
         try:
             # Once libzmq has taken the first part it takes them all.
-            socket.send(who, _MORE)
-            socket.send(header, _MORE)
-            socket.send(body, _LAST)
+            self.hosts.send(connection, _MORE)
+            self.hosts.send(header, _MORE)
+            self.hosts.send(body, _LAST)
         except zmq.Again:
             return False  # it does not read what it was sent before
         except zmq.ZMQError as error:
@@ -111,13 +92,14 @@ class ZmqWires:
             return False  # it is not connected (any more)
         return True
 
+    def tell_worker(self, token: bytes, message: ToWorker) -> bool:
+        header, body = codec.TO_WORKER.encode(message)
+        return self.workers.tell(token, header, body)
+
     def close(self) -> None:
         """Close the sockets and remove their files."""
-        for socket, endpoint in (
-            (self.hosts, self.host_endpoint),
-            (self.workers, self.worker_endpoint),
-        ):
-            socket.close(linger=200)
-            if endpoint.startswith("ipc://"):
-                Path(endpoint.removeprefix("ipc://")).unlink(missing_ok=True)
+        self.workers.close()
+        self.hosts.close(linger=200)
+        if self.host_endpoint.startswith("ipc://"):
+            Path(self.host_endpoint.removeprefix("ipc://")).unlink(missing_ok=True)
         self.context.term()

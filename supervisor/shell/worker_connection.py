@@ -1,0 +1,134 @@
+"""One worker's connection: its socket, what it has sent, and what it has not read yet."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+from collections import deque
+from typing import Final
+
+from ...protocol import limits
+from . import zmtp
+
+# A worker that does not read is told no more at either bound. Each message is taken as a whole, so
+# this much and one message can wait: it must be less than what a cell may make the supervisor grow.
+UNREAD_BYTES_MAX: Final = 24 * limits.MIB
+UNREAD_MESSAGES_MAX: Final = 1_000
+_CREDENTIALS: Final = struct.Struct("3i")
+
+
+class WorkerConnection:
+    """A stream socket with ZMTP on it; nothing here blocks. Owns the socket.
+
+    Attributes:
+        incoming: what has arrived.
+        token: whose connection it is; empty before READY was accepted.
+        pid: who has connected, as the kernel says; 0 when it is not visible from here.
+        since: when it was accepted, in seconds of the monotonic clock.
+        mask: what it is registered for with epoll.
+        hung_up: the peer is gone; what it said before can be read, and is all there will be.
+        ended: everything has been read of a peer that is gone.
+    """
+
+    def __init__(self, peer: socket.socket, since: float) -> None:
+        """Asks the kernel who it is; says nothing yet."""
+        peer.setblocking(False)
+        self._socket = peer
+        self.incoming = zmtp.Incoming()
+        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        self.pid, self.uid, _ = _CREDENTIALS.unpack(credentials)
+        self.token = b""
+        self.since = since
+        self.mask = select.EPOLLIN
+        self.hung_up = False
+        self.ended = False
+        self._unsent: deque[memoryview] = deque()
+        self._unsent_bytes = 0
+        self._broken = False
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    @property
+    def wants_to_send(self) -> bool:
+        """Whether something waits for the peer to read."""
+        return bool(self._unsent) and not self._broken
+
+    def receive(self, scratch: memoryview) -> int:
+        """Read at most so many bytes into `incoming`; how many there were. 0: nothing is here."""
+        try:
+            count = self._socket.recv_into(scratch)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            count = 0  # reset: as good as ended
+        if count:
+            self.incoming.feed(scratch[:count])
+        else:
+            self.hung_up = self.ended = True
+        return count
+
+    def give(self, header: bytes, body: bytes) -> bool:
+        """Send a message, or keep it until the peer reads. False: too much waits, or it is gone."""
+        full = self._unsent_bytes >= UNREAD_BYTES_MAX or len(self._unsent) >= UNREAD_MESSAGES_MAX
+        if self._broken or full:
+            return False
+        self._send(zmtp.packed(header, body))
+        return not self._broken
+
+    def greet(self) -> None:
+        """Say first what a ROUTER says; a peer that is gone already is noticed when it is read."""
+        self._send([zmtp.WELCOME])
+
+    def answer(self, pong: bytes) -> None:
+        """Answer a PING; one that finds others waiting is as good as answered by them."""
+        if not self._unsent:
+            self._send([pong])
+
+    def _send(self, parts: list[bytes]) -> None:
+        if self._unsent:
+            sent = 0  # in their order
+        else:
+            try:
+                sent = self._socket.sendmsg(parts)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._broken = True  # what it said before that is still read
+                return
+        for part in parts:
+            if sent < len(part):
+                rest = memoryview(part)[sent:]
+                self._unsent.append(rest)
+                self._unsent_bytes += len(rest)
+            sent = max(0, sent - len(part))
+
+    def flush(self) -> None:
+        """Send what the peer has made room for."""
+        while self._unsent and not self._broken:
+            part = self._unsent[0]
+            try:
+                sent = self._socket.send(part)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._broken = True
+                return
+            self._unsent_bytes -= sent
+            if sent == len(part):
+                self._unsent.popleft()
+            else:
+                self._unsent[0] = part[sent:]
+
+    def is_gone(self) -> bool:
+        """Whether the peer has closed its end, whatever is still to be read."""
+        if self.hung_up or self._broken:
+            return True
+        poll = select.poll()
+        poll.register(self._socket, select.POLLRDHUP)
+        return bool(poll.poll(0))
+
+    def close(self) -> None:
+        self._socket.close()
+        self._unsent.clear()
