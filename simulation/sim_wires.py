@@ -217,6 +217,11 @@ class SimWires:
         events, self.arrived = self.arrived[:most], self.arrived[most:]
         return events
 
+    def drain_hosts(self, most: int) -> list[FleetEvent]:
+        events = [event for event in self.arrived if isinstance(event, HostAsked)][:most]
+        self.arrived = [event for event in self.arrived if event not in events]
+        return events
+
     def tell_host(self, connection: bytes, message: ToHost) -> bool:
         if self._net.encodes:
             message = codec.TO_HOST.decode(codec.TO_HOST.encode(message))

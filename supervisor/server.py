@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 import sys
 from contextlib import suppress
@@ -130,6 +131,7 @@ class Server:
             signal.set_wakeup_fd(previous)
             for number, handler in handlers:
                 signal.signal(number, handler)
+            poller.close()
             self._leave()
 
     def _over(self) -> bool:
@@ -146,19 +148,30 @@ class Server:
         quiet = not any(each.resuming or each.ending for each in waits)
         return quiet or now_ns >= self._leave_at_ns
 
-    def _poller(self) -> zmq.Poller:
-        poller = zmq.Poller()
-        sources = [self._wires.hosts, self._wires.workers.fileno(), self._processes.fileno()]
-        for source in [*sources, self._wake_read, *self._host]:
-            poller.register(source, zmq.POLLIN)
+    def _poller(self) -> select.epoll:
+        # libzmq's descriptor tells of changes only. Nothing is sent to hosts between the last look
+        # at their socket, which found nothing, and the rest; so no change is missed.
+        poller = select.epoll()
+        hosts = int(self._wires.hosts.get(zmq.FD))
+        for source in [hosts, *self._of_workers, self._wake_read, *self._host]:
+            poller.register(source, select.EPOLLIN)
         return poller
 
-    def _rest(self, poller: zmq.Poller) -> None:
+    @property
+    def _of_workers(self) -> list[int]:
+        return [self._wires.workers.fileno(), self._processes.fileno()]
+
+    def _rest(self, poller: select.epoll) -> None:
         wait_ns = self._loop.wait_ns()
-        wait_ms = 1_000 if wait_ns is None else min(1_000, -(-wait_ns // 1_000_000))
+        wait_s = 1.0 if wait_ns is None else min(1.0, -(-wait_ns // 1_000_000) / 1_000)
         if self._leave_at_ns:
-            wait_ms = min(wait_ms, 20)
-        ready = dict(poller.poll(wait_ms))
+            wait_s = min(wait_s, 0.02)
+        deaf = self._of_workers if self._loop.hears_only_hosts else []
+        for source in deaf:
+            poller.modify(source, 0)
+        ready = {source for source, _ in poller.poll(wait_s)}
+        for source in deaf:
+            poller.modify(source, select.EPOLLIN)
         if self._wake_read in ready:
             with suppress(BlockingIOError):
                 os.read(self._wake_read, 4_096)

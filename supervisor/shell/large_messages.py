@@ -1,4 +1,4 @@
-"""Who may be in the middle of a large message: only a few at a time, so that their sum is bounded."""
+"""Who may be in the middle of a large message: a few at a time, so that their sum is bounded."""
 
 from __future__ import annotations
 

@@ -86,9 +86,9 @@ class Loop:
 
     def _drain(self, now_ns: int) -> list[FleetEvent]:
         if self._stalls(now_ns):
-            arrived = [*self.ports.processes.drain(), *self.ports.wires.drain(EVENTS_MAX)]
-            self.stalled += [event for event in arrived if not isinstance(event, _FROM_HOSTS)]
-            return [event for event in arrived if isinstance(event, _FROM_HOSTS)]
+            # What workers say could not be written, so it is left where it is bounded; and with it
+            # their ends, which come after their last words.
+            return self.ports.wires.drain_hosts(EVENTS_MAX)
         events, self.stalled = self.stalled, []
         if len(self._ready) < EVENTS_MAX:
             # What a worker said before it ended is read before its end is.
@@ -217,6 +217,11 @@ class Loop:
         self._speak()
 
     # -- waiting ----------------------------------------------------------------------------------
+
+    @property
+    def hears_only_hosts(self) -> bool:
+        """Whether news of workers and processes is of no use to the next beat."""
+        return self._stalls(self.ports.clock.now_ns())
 
     def wait_ns(self) -> int | None:
         """How long the crank may rest if nothing arrives; None: for ever."""

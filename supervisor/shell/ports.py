@@ -132,10 +132,13 @@ class Store(Protocol):
 
 
 class Wires(Protocol):
-    """The two ROUTER sockets."""
+    """The sockets of hosts and of workers."""
 
     def drain(self, most: int) -> list[FleetEvent]:
         """What has arrived, at most so many messages; never blocks."""
+
+    def drain_hosts(self, most: int) -> list[FleetEvent]:
+        """The same of hosts alone: what workers say waits in their sockets."""
 
     def tell_host(self, connection: bytes, message: ToHost) -> bool:
         """Send to a host's connection. False: it is gone, or does not read what it was sent."""

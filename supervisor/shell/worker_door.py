@@ -22,7 +22,7 @@ from ..core.events import FleetEvent, WorkerGarbled, WorkerSpoke
 from .knocks import Knocks
 from .large_messages import LargeMessages
 from .worker_connection import WorkerConnection
-from .zmtp import Ignored, Ping, Ready, Violation
+from .zmtp import Ping, Ready, Violation
 
 BACKLOG: Final = 4_096  # connections that may wait to be accepted in a burst
 ACCEPTS: Final = 16  # in one turn

@@ -134,11 +134,12 @@ class Incoming:
 
     def _greet(self) -> bool:
         buffer = self._buffer
-        if buffer[:1] not in (b"", b"\xff") or buffer[9:10] not in (b"", b"\x7f"):
+        size = len(buffer)
+        if (size and buffer[0] != 0xFF) or (size > 9 and buffer[9] != 0x7F):
             raise Violation("it does not greet as ZMTP does")
-        if buffer[10:11] not in (b"", b"\x03"):
+        if size > 10 and buffer[10] != 3:
             raise Violation(f"ZMTP version {buffer[10]}; this side speaks 3")
-        if len(buffer) < _GREETING_BYTES:
+        if size < _GREETING_BYTES:
             return False
         if buffer[12:32] != _MECHANISM:
             raise Violation("a security mechanism that is not NULL")
