@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import select
 import signal
 import sys
 from contextlib import suppress
@@ -25,6 +24,7 @@ from .shell.os_processes import OsProcesses
 from .shell.ports import Fenced, JournalBroken, Ports
 from .shell.sqlite_store import SqliteStore
 from .shell.state_directory import StateDirectory
+from .shell.wakeups import Wakeups
 from .shell.zmq_wires import ZmqWires
 from .shell.zygote_start import StartedZygote
 
@@ -66,9 +66,8 @@ class Server:
         self._leave_at_ns = 0
         self._idle_since_ns = self._clock.now_ns()
         self._host = self._watch_own_host()
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_write, False)
-        os.set_blocking(self._wake_read, False)
+        hosts = int(self._wires.hosts.get(zmq.FD))
+        self._wakeups = Wakeups([hosts, *self._of_workers, *self._host])
         self._announce()
 
     def _new_loop(self) -> Loop:
@@ -112,15 +111,13 @@ class Server:
 
     def serve(self) -> None:
         """Until the life is over: SIGTERM or SIGINT, the end of a private host, or idleness."""
-        poller = self._poller()
-        previous = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        previous = signal.set_wakeup_fd(self._wakeups.signalled, warn_on_full_buffer=False)
         handlers = [(number, signal.signal(number, self._asked)) for number in _STOPS]
         try:
             while not self._over():
                 try:
-                    while self._loop.beat():
-                        pass
-                    self._rest(poller)
+                    busy = self._loop.beat()
+                    self._rest(0.0 if busy else self._wait_s())
                 except JournalBroken as error:
                     print(f"tidemark supervisor: the journal failed: {error}", file=sys.stderr)
                     self._recover()
@@ -131,7 +128,6 @@ class Server:
             signal.set_wakeup_fd(previous)
             for number, handler in handlers:
                 signal.signal(number, handler)
-            poller.close()
             self._leave()
 
     def _over(self) -> bool:
@@ -148,36 +144,23 @@ class Server:
         quiet = not any(each.resuming or each.ending for each in waits)
         return quiet or now_ns >= self._leave_at_ns
 
-    def _poller(self) -> select.epoll:
-        # libzmq's descriptor tells of changes only. Nothing is sent to hosts between the last look
-        # at their socket, which found nothing, and the rest; so no change is missed.
-        poller = select.epoll()
-        hosts = int(self._wires.hosts.get(zmq.FD))
-        for source in [hosts, *self._of_workers, self._wake_read, *self._host]:
-            poller.register(source, select.EPOLLIN)
-        return poller
-
     @property
     def _of_workers(self) -> list[int]:
         return [self._wires.workers.fileno(), self._processes.fileno()]
 
-    def _rest(self, poller: select.epoll) -> None:
+    def _wait_s(self) -> float:
+        """How long to rest if nothing arrives."""
         wait_ns = self._loop.wait_ns()
         wait_s = 1.0 if wait_ns is None else min(1.0, -(-wait_ns // 1_000_000) / 1_000)
-        if self._leave_at_ns:
-            wait_s = min(wait_s, 0.02)
-        deaf = self._of_workers if self._loop.hears_only_hosts else []
-        for source in deaf:
-            poller.modify(source, 0)
-        ready = {source for source, _ in poller.poll(wait_s)}
-        for source in deaf:
-            poller.modify(source, select.EPOLLIN)
-        if self._wake_read in ready:
-            with suppress(BlockingIOError):
-                os.read(self._wake_read, 4_096)
-        if any(source in ready for source in self._host):
+        return min(wait_s, 0.02) if self._leave_at_ns else wait_s
+
+    def _rest(self, wait_s: float) -> None:
+        """Wait so long for news. Also a loop that is never idle looks whether it is over."""
+        ignored = self._of_workers if self._loop.hears_only_hosts else []
+        ready = self._wakeups.wait(wait_s, ignored)
+        if not ready.isdisjoint(self._host):
             self._stop = "the host has ended"
-        if not ready:
+        if wait_s and not ready:
             self._look_idle()
 
     def _look_idle(self) -> None:
@@ -231,6 +214,7 @@ class Server:
             self._processes.leave()
         else:
             self._processes.end_all(2.0)
+        self._wakeups.close()
         self._wires.close()
         self._store.close()
         if self._settings.private:

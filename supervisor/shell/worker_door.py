@@ -7,9 +7,7 @@ beat than its neighbours, and everything that is kept of a worker from growing.
 
 from __future__ import annotations
 
-import os
 import select
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,16 +17,13 @@ from typing import Final
 from ...protocol import codec, limits
 from ...protocol.ids import TOKEN_BYTES
 from ..core.events import FleetEvent, WorkerGarbled, WorkerSpoke
-from .knocks import Knocks
 from .large_messages import LargeMessages
 from .worker_connection import WorkerConnection
+from .worker_entrance import Entrance
 from .zmtp import Ping, Ready, Violation
 
-BACKLOG: Final = 4_096  # connections that may wait to be accepted in a burst
-ACCEPTS: Final = 16  # in one turn
 STRANGERS_MAX: Final = 64  # connections that have not said who they are; the oldest makes room
 HANDSHAKE_SECONDS: Final = 5.0
-NO_DESCRIPTORS_SECONDS: Final = 0.1  # how long the door stays shut when the process has no more
 TURN: Final = 32  # messages of one worker in one turn
 SHARE_BYTES: Final = 256 * limits.KIB  # and bytes
 TURN_BYTES: Final = 4 * limits.MIB  # of all workers in one turn
@@ -48,24 +43,15 @@ class WorkerDoor:
         Raises:
             OSError: the path cannot be bound.
         """
-        self.path = path
         self.admits: Callable[[bytes], bool] = _everybody
-        path.unlink(missing_ok=True)  # left by a killed supervisor; we hold the lock
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.setblocking(False)
-        self._listener.bind(str(path))
-        os.chmod(path, 0o600)
-        self._listener.listen(BACKLOG)
         self._epoll = select.epoll()
-        self._epoll.register(self._listener, select.EPOLLIN)
-        self._shut_until = 0.0
+        self._entrance = Entrance(path, self._epoll)
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         self._connections: dict[int, WorkerConnection] = {}
         self._strangers: dict[int, WorkerConnection] = {}  # oldest first
         self._tokens: dict[bytes, WorkerConnection] = {}
         self._pids: dict[int, WorkerConnection] = {}  # of those that have a token
         self._active: dict[int, WorkerConnection] = {}  # to be heard, next one first
-        self._knocks = Knocks()
         self._large = LargeMessages()
 
     def fileno(self) -> int:
@@ -82,7 +68,7 @@ class WorkerDoor:
             self._hear(events, most)
         if knocks:
             self._accept(events, now)
-        if self._strangers or self._large.wanted or self._shut_until:
+        if self._strangers or self._large.wanted or self._entrance.is_shut:
             self._look_at_clock(events, now)
         return events
 
@@ -100,9 +86,8 @@ class WorkerDoor:
         for connection in self._connections.values():
             connection.flush()
             connection.close()
-        self._listener.close()
+        self._entrance.close()
         self._epoll.close()
-        self.path.unlink(missing_ok=True)
 
     # -- hearing ----------------------------------------------------------------------------------
 
@@ -192,31 +177,16 @@ class WorkerDoor:
     # -- who gets in ------------------------------------------------------------------------------
 
     def _accept(self, events: list[FleetEvent], now: float) -> None:
-        for _ in range(ACCEPTS):
-            try:
-                peer, _ = self._listener.accept()
-            except BlockingIOError:
-                return
-            except OSError:
-                # No descriptors or no memory: it would be reported again at once, and for nothing.
-                self._shut_until = now + NO_DESCRIPTORS_SECONDS
-                self._epoll.unregister(self._listener)
-                return
-            connection = WorkerConnection(peer, now)
-            if connection.pid and not self._knocks.allows(connection.pid, now):
-                connection.close()
-                self._blame(connection.pid, events)
-                continue
+        let_in, refused = self._entrance.accept(now)
+        for connection in let_in:
             if len(self._strangers) >= STRANGERS_MAX:
                 self._drop(next(iter(self._strangers.values())))
-            try:
-                self._epoll.register(connection.fileno(), connection.mask)
-            except OSError:
-                connection.close()  # the kernel watches no more: it may try again
-                continue
-            connection.greet()
             self._connections[connection.fileno()] = connection
             self._strangers[connection.fileno()] = connection
+        for pid in refused:
+            worker = self._pids.get(pid)
+            if worker is not None:
+                self._punish(worker, "it makes connections without end", events)
 
     def _welcome(self, connection: WorkerConnection, ready: Ready) -> None:
         """Bind the connection to the token that it brings.
@@ -244,15 +214,7 @@ class WorkerDoor:
             self._drop(connection)
         for connection in self._large.late(now):
             self._punish(connection, "it does not finish a large message", events)
-        if self._shut_until and now >= self._shut_until:
-            self._shut_until = 0.0
-            self._epoll.register(self._listener, select.EPOLLIN)
-
-    def _blame(self, pid: int, events: list[FleetEvent]) -> None:
-        """A process that makes too many connections is ended, if it is a worker."""
-        connection = self._pids.get(pid)
-        if connection is not None:
-            self._punish(connection, "it makes connections without end", events)
+        self._entrance.reopen(now)
 
     def _punish(
         self,

@@ -63,6 +63,12 @@ class PlayedWires:
         taken, self.arrived = self.arrived[:most], self.arrived[most:]
         return taken
 
+    def drain_hosts(self, most: int) -> list[e.FleetEvent]:
+        of_hosts = (e.HostAsked, e.HostGarbled)
+        taken = [event for event in self.arrived if isinstance(event, of_hosts)][:most]
+        self.arrived = [event for event in self.arrived if event not in taken]
+        return taken
+
     def tell_host(self, connection: bytes, message: a.ToHost) -> bool:
         message = codec.TO_HOST.decode(codec.TO_HOST.encode(message))
         if connection not in self.lost:
