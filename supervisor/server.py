@@ -60,7 +60,7 @@ class Server:
             zygote,
         )
         self._wires = ZmqWires(self.endpoint, self.directory.worker_endpoint)
-        self._wires.workers.admits = self._expects
+        self._wires.workers.tokens.admits = self._expects
         self._loop = self._new_loop()
         self._stop = ""
         self._leave_at_ns = 0

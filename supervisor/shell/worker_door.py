@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from ...protocol import codec, limits
-from ...protocol.ids import TOKEN_BYTES
 from ..core.events import FleetEvent, WorkerGarbled, WorkerSpoke
 from .large_messages import LargeMessages
 from .worker_connection import WorkerConnection
 from .worker_entrance import Entrance
+from .worker_tokens import Stranger, WorkerTokens
 from .zmtp import Ping, Ready, Violation
 
 STRANGERS_MAX: Final = 64  # connections that have not said who they are; the oldest makes room
@@ -30,27 +29,21 @@ TURN_BYTES: Final = 4 * limits.MIB  # of all workers in one turn
 SCRATCH_BYTES: Final = 64 * limits.KIB
 
 
-class Stranger(Exception):
-    """A connection that says it is somebody whom nobody expects."""
-
-
 class WorkerDoor:
     """Listens on a path and speaks with workers; `fileno()` is readable when there is news."""
 
     def __init__(self, path: Path) -> None:
-        """Bind. `admits` says which tokens are expected; until it is set, every one is.
+        """Bind. Who is expected is set in `tokens`.
 
         Raises:
             OSError: the path cannot be bound.
         """
-        self.admits: Callable[[bytes], bool] = _everybody
+        self.tokens = WorkerTokens()
         self._epoll = select.epoll()
         self._entrance = Entrance(path, self._epoll)
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         self._connections: dict[int, WorkerConnection] = {}
         self._strangers: dict[int, WorkerConnection] = {}  # oldest first
-        self._tokens: dict[bytes, WorkerConnection] = {}
-        self._pids: dict[int, WorkerConnection] = {}  # of those that have a token
         self._active: dict[int, WorkerConnection] = {}  # to be heard, next one first
         self._large = LargeMessages()
 
@@ -74,7 +67,7 @@ class WorkerDoor:
 
     def tell(self, token: bytes, header: bytes, body: bytes) -> bool:
         """Send to a worker. False: it is not connected, or does not read."""
-        connection = self._tokens.get(token)
+        connection = self.tokens.of_token(token)
         if connection is None or not connection.give(header, body):
             return False
         if connection.wants_to_send:
@@ -184,28 +177,15 @@ class WorkerDoor:
             self._connections[connection.fileno()] = connection
             self._strangers[connection.fileno()] = connection
         for pid in refused:
-            worker = self._pids.get(pid)
+            worker = self.tokens.of_process(pid)
             if worker is not None:
                 self._punish(worker, "it makes connections without end", events)
 
     def _welcome(self, connection: WorkerConnection, ready: Ready) -> None:
-        """Bind the connection to the token that it brings.
-
-        The first connection with a token keeps it: who comes second, while the first lives, has the
-        token from elsewhere. A worker that lost its connection has closed it.
-        """
-        token = ready.identity
-        if ready.socket_type != b"DEALER" or len(token) != TOKEN_BYTES or not self.admits(token):
-            raise Stranger
-        first = self._tokens.get(token)
-        if first is not None:
-            if not first.is_gone():
-                raise Stranger
-            self._drop(first)
-        connection.token = token
-        self._tokens[token] = connection
-        self._pids[connection.pid] = connection
+        replaced = self.tokens.bind(connection, ready)
         del self._strangers[connection.fileno()]
+        if replaced is not None:
+            self._drop(replaced)
 
     def _look_at_clock(self, events: list[FleetEvent], now: float) -> None:
         for connection in list(self._strangers.values()):
@@ -234,16 +214,9 @@ class WorkerDoor:
         self._connections.pop(fd, None)
         self._strangers.pop(fd, None)
         self._active.pop(fd, None)
-        if self._tokens.get(connection.token) is connection:
-            del self._tokens[connection.token]
-        if self._pids.get(connection.pid) is connection:
-            del self._pids[connection.pid]
+        self.tokens.unbind(connection)
         with suppress(OSError):
             self._epoll.unregister(fd)
         connection.close()
         for other in self._large.dropped(connection, time.monotonic()):
             self._watch(other)
-
-
-def _everybody(token: bytes) -> bool:
-    return True
