@@ -37,6 +37,7 @@ class WorkerDoor:
         Raises:
             OSError: the path cannot be bound.
         """
+        self.path = path
         self.tokens = WorkerTokens()
         self._epoll = select.epoll()
         self._entrance = Entrance(path, self._epoll)
