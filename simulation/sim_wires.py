@@ -218,9 +218,8 @@ class SimWires:
         return events
 
     def drain_hosts(self, most: int) -> list[FleetEvent]:
-        events = [event for event in self.arrived if isinstance(event, HostAsked)][:most]
-        self.arrived = [event for event in self.arrived if event not in events]
-        return events
+        asked = [at for at, event in enumerate(self.arrived) if isinstance(event, HostAsked)]
+        return [self.arrived.pop(at) for at in reversed(asked[:most])][::-1]
 
     def tell_host(self, connection: bytes, message: ToHost) -> bool:
         if self._net.encodes:

@@ -210,7 +210,7 @@ def test_last_words_are_heard_in_the_turn_that_sees_the_end(bench: Bench) -> Non
         flooder.say(whole(*fetch(1)))
         peer.say(whole(*fetch(1)))
         bench.until_heard(2)
-        chunk = whole(*said(0))
+        chunk = whole(*fetch(2))
         while flooder.offer(chunk * 100):
             continue
         peer.say(chunk * 200)

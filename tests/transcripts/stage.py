@@ -65,9 +65,8 @@ class PlayedWires:
 
     def drain_hosts(self, most: int) -> list[e.FleetEvent]:
         of_hosts = (e.HostAsked, e.HostGarbled)
-        taken = [event for event in self.arrived if isinstance(event, of_hosts)][:most]
-        self.arrived = [event for event in self.arrived if event not in taken]
-        return taken
+        asked = [at for at, event in enumerate(self.arrived) if isinstance(event, of_hosts)]
+        return [self.arrived.pop(at) for at in reversed(asked[:most])][::-1]
 
     def tell_host(self, connection: bytes, message: a.ToHost) -> bool:
         message = codec.TO_HOST.decode(codec.TO_HOST.encode(message))
