@@ -73,7 +73,7 @@ class Listener:
             if isinstance(found, tuple):
                 message = codec.FROM_WORKER.decode(found)
                 events.append(WorkerSpoke(connection.token, message))
-                if isinstance(message, Fetch):
+                if isinstance(message, Fetch) and not last_words:
                     break  # what it asks for may be large
             elif isinstance(found, Ready):
                 self._welcome(connection, found)
