@@ -96,6 +96,8 @@ class Nursery:
             self._vacate(berth)
             raise
         if pid == 0:
+            # It is on the stack below the cell, which can read it; tokens are other cells' names.
+            self._by_token, self._by_pid, self._ended, self._confessed = {}, {}, {}, {}
             ties = Ties(message.token, self._confession)
             inside = replace(message, endpoint=endpoint, limits=limits)
             live(inside, quarters, berth, ties, self._pid, self._signals, self._reproducible)

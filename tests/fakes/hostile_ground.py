@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tidemark
+from tidemark.protocol import ids
 
 from fakes.canaries import Canaries, end, peak_memory
 from fakes.isolation import NOBODYS_NUMBER
@@ -152,6 +154,12 @@ class Ground:
             "zygote": str(run / f"zygote-{self.place.level}.sock"),
             "state": str(self.state),
         }
+
+    def token_of_sibling(self) -> bytes:
+        """What the sibling's worker proves with that it is who it is."""
+        with closing(sqlite3.connect(f"file:{self.state}/journal.db?mode=ro", uri=True)) as opened:
+            (secret,) = opened.execute("SELECT value FROM meta WHERE key = 'secret'").fetchone()
+        return ids.worker_token(secret, self._sibling.cell, self._sibling.incarnation)
 
     # -- what the attacks are judged by -----------------------------------------------------------
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tidemark.protocol import ids
+
 from fakes.running_supervisor import HostProcess
 
 # Secrets come by `hear`, because everybody may read a command line.
@@ -40,7 +42,9 @@ while True:
 session.stored.set("canary", secrets["stored"])
 cell = session.create_pausable_cell(CELL, inputs={"secret": secrets["sibling"]})
 generation = cell.wait_to_pending(timeout=30).generation
-say({"pid": cell.status().pid, "level": session.isolation})
+status = cell.status()
+life = str(status.incarnation)
+say({"pid": status.pid, "level": session.isolation, "cell": cell.id, "incarnation": life})
 while True:
     hear()
     try:
@@ -67,6 +71,7 @@ class SiblingHost:
 
     Attributes:
         worker: the process of its cell.
+        cell: its id; `incarnation`: its worker's life.
     """
 
     def __init__(self, endpoint: str, level: str, secrets: dict[str, str]) -> None:
@@ -83,6 +88,9 @@ class SiblingHost:
                 raise Refused(said["refused"])
             assert said["level"] == level, said
             self.worker = int(said["pid"])
+            self.cell = str(said["cell"])
+            epoch, _, number = str(said["incarnation"]).partition(".")
+            self.incarnation = ids.Incarnation(int(epoch), int(number))
         except BaseException:
             self._process.close()
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostile.attack import Attack, Family
+from hostile.attack import Attack, Family, Scene
 
 OPEN = "level process hides no files: a cell may do what the supervisor's user may"
 PARENT = "level process hides no processes, and /proc tells of those of the same user"
@@ -34,6 +34,34 @@ call("name_to_handle_at", -100, target["secret"].encode(), handle, ctypes.byref(
 root = os.open("/", os.O_RDONLY)
 print(open(call("open_by_handle_at", root, handle, os.O_RDONLY)).read())
 """
+
+_TOKENS = """
+# Below the cell's own code on the stack is that of the zygote, with all that it knows.
+import gc
+todo, frame = [], sys._getframe()
+while frame is not None:
+    todo += [frame, *frame.f_locals.values()]
+    frame = frame.f_back
+todo += gc.get_objects()
+seen, found = set(), set()
+while todo and len(seen) < 400_000:
+    thing = todo.pop()
+    if id(thing) in seen:
+        continue
+    seen.add(id(thing))
+    if type(thing) is bytes and len(thing) == 16:
+        found.add(thing.hex())
+    elif type(thing) in (tuple, list, dict, set) or hasattr(thing, "__dict__") or hasattr(type(thing), "__slots__"):
+        todo += gc.get_referents(thing)
+text(" ".join(found))
+"""
+
+
+def _token_found(scene: Scene) -> str:
+    """Whether the sibling's token is among what it has found."""
+    found = scene.ground.token_of_sibling().hex() in scene.said
+    return "it knows the token of a sibling" if found else ""
+
 
 ATTACKS = (
     Attack(
@@ -158,20 +186,10 @@ for pid in (target["supervisor"], target["guardian"], os.getppid()):
     ),
     Attack("find files that were left open", _LISTING, by="closed descriptors"),
     Attack(
-        "find other cells in the memory inherited from the zygote",
-        """
-import gc
-seen, found = set(), set()
-todo = list(gc.get_objects())
-for thing in todo:
-    for part in gc.get_referents(thing):
-        if type(part) is bytes and len(part) == 16:
-            found.add(part.hex())
-        elif type(part) is str and "canary-" in part and part != target:
-            found.add(part)
-print(*found)
-""",
-        by="a zygote that runs no cell itself",
+        "find the token of a sibling in inherited memory",
+        _TOKENS,
+        "a worker forgets what its zygote knew",
+        _token_found,
     ),
     Attack(
         "overwrite a file",

@@ -5,7 +5,17 @@ from __future__ import annotations
 from hostile.attack import Attack, Family, Scene, has_ended, lives_on
 from hostile.wire import WIRE
 
+UNREAD = (
+    "a defect: nobody looks at a worker's bytes for a value before the host, whose call then fails "
+    "with an error that it does not know"
+)
 WORTHLESS = "nothing in the cell's process is trusted"
+
+
+def _unreadable(scene: Scene) -> str:
+    """Whether the host can read what the cell has stored, or that it has stored nothing."""
+    scene.session.stored.get("k")
+    return ""
 
 
 def _only_itself(name: str, source: str) -> Attack:
@@ -88,8 +98,18 @@ print("tide")
         "for at in range(0, 2**16, 8): ctypes.memset(id(link) + at, 255, 8)\nprint('tide')",
     ),
     _only_itself("forge its own end", "link.finish(Reason.ENDED, None, b'\\x07')"),
-    _only_itself(
-        "forge an end with a value that is none", "link.finish(Reason.ENDED, None, b'\\xc1')"
+    Attack(
+        "an end with a value that is none",
+        WIRE + "link.finish(Reason.ENDED, None, b'\\xc1')",
+        WORTHLESS,
+        known_hole=UNREAD,
+    ),
+    Attack(
+        "a stored value that is none",
+        WIRE + "say(said(wm.Wrote('k', b'\\xc1', b'd' * 16)))\nexit(1)",
+        WORTHLESS,
+        after=_unreadable,
+        known_hole=UNREAD,
     ),
     Attack(
         "end by an error that claims to be a limit of ours",
