@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from importlib import import_module
@@ -60,7 +59,7 @@ class OtherVersion(BadFrame):
 
 @cache
 def _packer(kind: type) -> Callable[[Any], list[Any]]:
-    names = tuple(field.name for field in fields(kind))
+    names: tuple[str, ...] = kind.__match_args__  # type: ignore[attr-defined]
 
     def pack_fields(message: Any) -> list[Any]:
         return [pack(getattr(message, name)) for name in names]
@@ -172,7 +171,8 @@ def _check_enum(kind: type[Enum]) -> Check:
 
 def _check_fields(kind: type) -> Check:
     hints = get_type_hints(kind, include_extras=True)
-    plan = tuple((field.name, shape_of(hints[field.name])) for field in fields(kind))
+    names: tuple[str, ...] = kind.__match_args__  # type: ignore[attr-defined]
+    plan = tuple((name, shape_of(hints[name])) for name in names)
 
     def check(value: Any) -> Any:
         if type(value) is not list or len(value) != len(plan):
@@ -223,7 +223,7 @@ def shape_of(annotation: Any, *, coded: bool = True) -> Check:
         return _PLAIN_CHECKS[annotation]
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return _check_enum(annotation)
-    if isinstance(annotation, type) and is_dataclass(annotation):
+    if isinstance(annotation, type) and hasattr(annotation, "__match_args__"):
         if coded and hasattr(annotation, "CODE"):
             return _check_coded([annotation])
         return _check_fields(annotation)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from ...protocol import limits
 from ...protocol.ids import NO_REQUEST
 from ...protocol.packed import EventKind, InputKind, PackedInput, Reason
@@ -140,7 +138,7 @@ def limit_text(over: Over) -> str:
         f"LimitExceededError: {over.limit}: at most {over.value:,} are allowed, "
         f"{over.used:,} were used"
     )
-    chosen = over.limit in {field.name for field in fields(limits.Limits)}
+    chosen = over.limit in limits.Limits.__match_args__
     return f"{text}; a host can set it with Limits({over.limit}=...)" if chosen else text
 
 

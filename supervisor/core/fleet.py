@@ -8,8 +8,7 @@ back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ...protocol.classes import dataclass
 from ...protocol.host_requests import AskEvents, Attach
 from ...protocol.ids import Incarnation, RequestRef, cell_id, worker_token
 from ...protocol.packed import ToolSpec

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
+from ...protocol.classes import dataclass
 from ...protocol.packed import EventKind
 from ..core import records as r
 from ..core.facts import EventMark
