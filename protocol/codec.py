@@ -267,10 +267,7 @@ def _union(members: tuple[Any, ...]) -> Check:
 
 
 _PACKERS: Final = compiled.Often(_packer, compiled.packer)
-_BODIES: Final = compiled.Often(
-    lambda kind: pack,
-    lambda kind: compiled.coded if hasattr(kind, "CODE") else compiled.packer(kind),
-)
+_BODIES: Final = compiled.Often(lambda kind: pack, lambda kind: compiled.body_packer(kind, pack))
 
 
 class Direction(Generic[T]):
@@ -337,9 +334,7 @@ def prepare(kinds: Sequence[type]) -> None:
 
 def pack_body(value: Any) -> bytes:
     """An answer, record or plain list as bytes."""
-    kind = type(value)
-    packed = pack(value) if kind is tuple or kind is list else _BODIES.of(kind)(value)
-    body: bytes = msgpack.packb(packed, use_bin_type=True)
+    body: bytes = msgpack.packb(_BODIES.of(type(value))(value), use_bin_type=True)
     return body
 
 

@@ -130,6 +130,13 @@ def coded(value: Any) -> list[Any]:
     return [kind.CODE, pack_fields(value)]
 
 
+def body_packer(kind: Any, general: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """What packs values of this kind where nothing is said of which kinds there may be."""
+    if not hasattr(kind, "__match_args__"):
+        return general
+    return coded if hasattr(kind, "CODE") else packer(kind)
+
+
 def _known(thing: Any, known: dict[str, Any]) -> str:
     name = f"known{len(known)}"
     known[name] = thing

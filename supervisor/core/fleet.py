@@ -132,7 +132,10 @@ class Fleet:
 
     def backlog(self, session: str) -> Shelf[tuple[str, int], None]:
         """The session's calls that wait to be dispatched, by cell and number, oldest first."""
-        return self.backlogs.setdefault(session, Shelf())
+        found = self.backlogs.get(session)
+        if found is None:
+            found = self.backlogs[session] = Shelf()
+        return found
 
     def append(self, scope: str, record: r.Record, contents: tuple[r.Content, ...] = ()) -> None:
         """One record for this beat's commit."""
@@ -196,7 +199,7 @@ class Fleet:
             self.leave_past(state.cell.id)
         elif state.waits.dormant and state.wants_worker:
             self.wake_queue[state.cell.id] = None
-        self.alarms.set(state.cell.id, deadline_of(state))
+        self.alarms.set_by(state.cell.id, deadline_of, state)
 
     def leave_past(self, cell: str) -> None:
         """No worker of this cell says its past again, or not any more."""

@@ -43,6 +43,7 @@ class Packers:
     write: Callable[[str, bytes | None], bytes]
     input: Callable[[PackedInput], bytes]
     digest: Callable[[object], bytes]
+    digest_of: Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
