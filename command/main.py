@@ -7,7 +7,6 @@ run must not wait for what only lists need.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from .. import __version__
+from .arguments import named_value, row_count
 from .failures import BY_SIGNAL, FAILED, READER_GONE, WRONG_USAGE, CommandError, UsageError
 
 _SIGINT: Final = 2
@@ -143,7 +143,7 @@ def _add_run(commands: Subparsers) -> None:
         metavar="NAME=JSON",
         action="append",
         default=[],
-        type=_input,
+        type=named_value,
         help="a value that the cell's code sees under this name; may be repeated",
     )
     parser.add_argument("--pausable", action="store_true", help="stop at, and show, each frontier")
@@ -157,27 +157,18 @@ def _add_run(commands: Subparsers) -> None:
     _add_place(parser, required=False)
 
 
-def _input(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"{text!r:.80} is not NAME=JSON, such as limit=10")
-    try:
-        return name, json.loads(value, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(
-            f"{value!r:.80} is not JSON ({error}); text needs quotes twice: '{name}=\"...\"'"
-        ) from None
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
 def _run(options: argparse.Namespace) -> int:
+    if options.state is None and options.endpoint is None:
+        if options.session is not None:
+            text = "--session needs --state DIR or --endpoint: a private session has no name"
+            raise UsageError(text)
+        if options.file == "-" or os.access(options.file, os.R_OK):
+            # The supervisor starts while the rest of this program is imported.
+            from ..client._places import begin_ahead
+
+            begin_ahead(options.isolation)
     from .run import Format, Pace, RunOptions, run
 
-    if options.session is not None and options.state is None and options.endpoint is None:
-        raise UsageError("--session needs --state DIR or --endpoint: a private session has no name")
     pace = Pace.EVERY_FRONTIER if options.pausable else Pace.BY_ITSELF
     return run(
         RunOptions(
@@ -266,19 +257,12 @@ def _add_ps(commands: Subparsers) -> None:
     )
     parser.add_argument("--session", metavar="NAME", help="cells of this session")
     parser.add_argument(
-        "--limit", metavar="N", type=_limit, default=50, help="rows to show (default 50); 0: all"
+        "--limit", metavar="N", type=row_count, default=50, help="rows to show (default 50); 0: all"
     )
     parser.add_argument(
         "--all", dest="limit", action="store_const", const=0, help="the same as --limit 0"
     )
     _add_place(parser, required=True)
-
-
-def _limit(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return number
 
 
 def _ps(options: argparse.Namespace) -> int:

@@ -132,10 +132,9 @@ class Fleet:
 
     def backlog(self, session: str) -> Shelf[tuple[str, int], None]:
         """The session's calls that wait to be dispatched, by cell and number, oldest first."""
-        found = self.backlogs.get(session)
-        if found is None:
-            found = self.backlogs[session] = Shelf()
-        return found
+        if session not in self.backlogs:
+            self.backlogs[session] = Shelf()
+        return self.backlogs[session]
 
     def append(self, scope: str, record: r.Record, contents: tuple[r.Content, ...] = ()) -> None:
         """One record for this beat's commit."""
@@ -185,9 +184,7 @@ class Fleet:
 
     def put(self, state: CellState, now_ns: int) -> None:
         """Keep this state, and count the session's unfinished cells."""
-        old = self.cells.get(state.cell.id)
-        if old is not state:
-            self.cells[state.cell.id] = state
+        old, self.cells[state.cell.id] = self.cells.get(state.cell.id), state
         was = old is not None and old.cell.phase is not Phase.FINISHED
         lives = state.cell.phase is not Phase.FINISHED
         if was != lives:
@@ -275,4 +272,4 @@ class Fleet:
         if len(self.wake_queue):
             moments += self.restoring.values()
         first = self.alarms.first_ns()
-        return min([*moments, first] if first is not None else moments, default=None)
+        return min(moments if first is None else [*moments, first], default=None)
