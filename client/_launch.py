@@ -15,10 +15,10 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ..protocol.classes import dataclass
 from ..protocol.errors import SupervisorUnavailableError, TidemarkError, from_wire
 
 FIND_SECONDS_MAX: Final = 10.0

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -37,6 +38,9 @@ _DYING_SECONDS: Final = 0.5  # between the loss of a connection and the end of i
 _LIVED_SECONDS: Final = 1.0
 _SHORT_LIVES_MAX: Final = 3  # after so many it is left to whoever is asked for an answer
 _SESSION_CLOSED: Final = "this session has been closed; open a new one"
+
+
+_AHEAD: Final[ContextVar[PrivatePlace | None]] = ContextVar("tidemark.ahead", default=None)
 
 
 class GoneForGood(SupervisorUnavailableError):
@@ -127,6 +131,16 @@ class PrivatePlace:
         self._lifeline: int | None = None
         self._is_over = False
         self._short_lives = 0
+        self._ahead: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Start launching, in a thread; `launch` has the outcome."""
+        self._ahead = threading.Thread(target=self._launch_ahead, daemon=True)
+        self._ahead.start()
+
+    def _launch_ahead(self) -> None:
+        with suppress(TidemarkError, OSError):  # who asks for it tries again, and gets the error
+            self._launch()
 
     def launch(self) -> Started:
         """The first supervisor, on a new directory.
@@ -135,6 +149,13 @@ class PrivatePlace:
             TidemarkError: it did not start.
             OSError: the machine does not give what it needs.
         """
+        if self._ahead is not None:
+            self._ahead.join()
+            if self._life is not None:
+                return self._life
+        return self._launch()
+
+    def _launch(self) -> Started:
         with self._starting:
             if self._is_over:
                 raise GoneForGood(_SESSION_CLOSED)
@@ -250,7 +271,22 @@ def place_of(
         directory = os.fspath(state)
         kind = Kind(durability or "power", isolation, packages)
         return StatePlace(directory, lambda: find_or_start(directory, kind))
-    return PrivatePlace(Kind(durability or "crash", isolation, packages))
+    kind = Kind(durability or "crash", isolation, packages)
+    ahead = _AHEAD.get()
+    if ahead is not None and ahead.kind == kind:
+        _AHEAD.set(None)
+        return ahead
+    return PrivatePlace(kind)
+
+
+def begin_ahead(isolation: str | None) -> None:
+    """Launch the private supervisor of the first session that is made in this context.
+
+    For programs that know what they will need before they have imported what they need for it.
+    """
+    place = PrivatePlace(Kind("crash", isolation))
+    place.begin()
+    _AHEAD.set(place)
 
 
 def packages_of(preload: Iterable[str], paths: Iterable[str | os.PathLike[str]]) -> Packages:

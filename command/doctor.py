@@ -11,10 +11,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..protocol.classes import dataclass
 from .failures import FAILED, CommandError
 from .levels_found import Examination, FoundLevel, details, matrix
 from .rendering import json_line, plain

@@ -7,6 +7,7 @@ run must not wait for what only lists need.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -157,10 +158,17 @@ def _add_run(commands: Subparsers) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.state is None and options.endpoint is None:
+        if options.session is not None:
+            text = "--session needs --state DIR or --endpoint: a private session has no name"
+            raise UsageError(text)
+        if options.file == "-" or os.access(options.file, os.R_OK):
+            # The supervisor starts while the rest of this program is imported.
+            from ..client._places import begin_ahead
+
+            begin_ahead(options.isolation)
     from .run import Format, Pace, RunOptions, run
 
-    if options.session is not None and options.state is None and options.endpoint is None:
-        raise UsageError("--session needs --state DIR or --endpoint: a private session has no name")
     pace = Pace.EVERY_FRONTIER if options.pausable else Pace.BY_ITSELF
     return run(
         RunOptions(

@@ -7,9 +7,10 @@ part of the protocol: both sides of a connection know the same ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Final
+
+from .classes import dataclass
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -88,20 +89,20 @@ class Limits:
     lifetime_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in self.__match_args__:
+            value = getattr(self, name)
             if value is None:
                 continue
-            kinds = _NUMBER if field.name in _FRACTIONS else _WHOLE
+            kinds = _NUMBER if name in _FRACTIONS else _WHOLE
             if isinstance(value, bool) or not isinstance(value, kinds):
-                names = " or ".join(kind.__name__ for kind in kinds)
-                raise TypeError(f"Limits.{field.name} must be {names}, got {type(value).__name__}")
+                types = " or ".join(kind.__name__ for kind in kinds)
+                raise TypeError(f"Limits.{name} must be {types}, got {type(value).__name__}")
             if not 0 < value <= INTEGER_MAX:
-                raise ValueError(f"Limits.{field.name} must be above 0, got {value!r}")
+                raise ValueError(f"Limits.{name} must be above 0, got {value!r}")
 
     def over(self, base: Limits) -> Limits:
         """These limits, with those of `base` where this one says None."""
-        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        own = {name: getattr(self, name) for name in self.__match_args__}
         return Limits(
             **{name: getattr(base, name) if value is None else value for name, value in own.items()}
         )
@@ -116,7 +117,7 @@ def exceeded_text(limit: str, value: int | float, used: int | float | None) -> s
     if used is not None:
         what = f"{used:,} were used"
     text = f"LimitExceededError: {limit}: at most {value:,} are allowed, {what}"
-    chosen = limit in {field.name for field in fields(Limits)}
+    chosen = limit in Limits.__match_args__
     return f"{text}; a host can set it with Limits({limit}=...)" if chosen else text
 
 

@@ -8,9 +8,9 @@ Contents (output, arguments, results) are not here: the journal has them under (
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 
+from ...protocol.classes import dataclass, field
 from ...protocol.ids import NO_REQUEST, Incarnation, RequestRef
 from ...protocol.limits import Limits
 from ...protocol.packed import CellKind, EventKind, Reason, Stepping

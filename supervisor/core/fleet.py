@@ -8,8 +8,7 @@ back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ...protocol.classes import dataclass
 from ...protocol.host_requests import AskEvents, Attach
 from ...protocol.ids import Incarnation, RequestRef, cell_id, worker_token
 from ...protocol.packed import ToolSpec
@@ -133,7 +132,9 @@ class Fleet:
 
     def backlog(self, session: str) -> Shelf[tuple[str, int], None]:
         """The session's calls that wait to be dispatched, by cell and number, oldest first."""
-        return self.backlogs.setdefault(session, Shelf())
+        if session not in self.backlogs:
+            self.backlogs[session] = Shelf()
+        return self.backlogs[session]
 
     def append(self, scope: str, record: r.Record, contents: tuple[r.Content, ...] = ()) -> None:
         """One record for this beat's commit."""
@@ -183,9 +184,7 @@ class Fleet:
 
     def put(self, state: CellState, now_ns: int) -> None:
         """Keep this state, and count the session's unfinished cells."""
-        old = self.cells.get(state.cell.id)
-        if old is not state:
-            self.cells[state.cell.id] = state
+        old, self.cells[state.cell.id] = self.cells.get(state.cell.id), state
         was = old is not None and old.cell.phase is not Phase.FINISHED
         lives = state.cell.phase is not Phase.FINISHED
         if was != lives:
@@ -197,7 +196,7 @@ class Fleet:
             self.leave_past(state.cell.id)
         elif state.waits.dormant and state.wants_worker:
             self.wake_queue[state.cell.id] = None
-        self.alarms.set(state.cell.id, deadline_of(state))
+        self.alarms.set_by(state.cell.id, deadline_of, state)
 
     def leave_past(self, cell: str) -> None:
         """No worker of this cell says its past again, or not any more."""
@@ -273,4 +272,4 @@ class Fleet:
         if len(self.wake_queue):
             moments += self.restoring.values()
         first = self.alarms.first_ns()
-        return min([*moments, first] if first is not None else moments, default=None)
+        return min(moments if first is None else [*moments, first], default=None)

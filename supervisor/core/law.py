@@ -8,10 +8,10 @@ step of that event.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from ...protocol.classes import dataclass
 from ...protocol.ids import NO_REQUEST, RequestRef
 from .changes import replace
 from .effects import Effect

@@ -7,10 +7,10 @@ generation consumed, a frontier reached, output yielded, the end), all committed
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from ...protocol import limits
+from ...protocol.classes import dataclass, field
 from ...protocol.packed import EventKind, OutputKind, PackedInput, PackedOutput, Reason
 from ...protocol.worker_messages import (
     Abandoned,
@@ -46,6 +46,7 @@ class Packers:
     input: Callable[[PackedInput], bytes]
     not_plain: Callable[[bytes], str]
     digest: Callable[[object], bytes]
+    digest_of: Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)

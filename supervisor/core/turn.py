@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from ...protocol import host_requests as h
+from ...protocol.classes import dataclass
 from ...protocol.host_answers import EventsGiven
 from ...protocol.ids import RequestRef
 from ...protocol.worker_messages import Hello

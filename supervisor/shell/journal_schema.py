@@ -134,7 +134,12 @@ def not_plain(value: bytes) -> str:
 
 def digest(value: Any) -> bytes:
     """16 bytes that tell one request or input from another."""
-    return hashlib.blake2b(codec.pack_body(value), digest_size=CHAIN_BYTES).digest()
+    return digest_of(codec.pack_body(value))
+
+
+def digest_of(body: bytes) -> bytes:
+    """The same of what is packed already."""
+    return hashlib.blake2b(body, digest_size=CHAIN_BYTES).digest()
 
 
 def link(previous: bytes, number: int, at_ns: int, scope: str, body: bytes, rest: bytes) -> bytes:
@@ -148,5 +153,10 @@ def link(previous: bytes, number: int, at_ns: int, scope: str, body: bytes, rest
 
 
 PACKERS: Final = Packers(
-    output=pack_output, write=pack_write, input=pack_input, not_plain=not_plain, digest=digest
+    output=pack_output,
+    write=pack_write,
+    input=pack_input,
+    not_plain=not_plain,
+    digest=digest,
+    digest_of=digest_of,
 )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from ...protocol import codec, limits
+from ...protocol.classes import dataclass
 from ...protocol.worker_messages import Fetch
 from ..core.events import FleetEvent, WorkerSpoke
 from .worker_connection import WorkerConnection
