@@ -39,6 +39,7 @@ class Case:
         count: pieces of work (for `cells` cells: each) in one block.
         rounds: blocks of each side in a full run.
         cells: how many go at once.
+        has_rate: whether pieces per second say something.
         unit: what one piece is measured in: "ms" or "MB".
         sides: makers of contenders, Tidemark and the minimum first.
         peer_count: pieces in a peer's block, where it is much slower.
@@ -51,6 +52,7 @@ class Case:
     sides: Mapping[str, Callable[[], Contender]]
     musts: tuple[Must, ...]
     cells: int = 1
+    has_rate: bool = False
     unit: str = "ms"
     peer_count: int | None = None
     blocks: dict[str, list[Block]] = field(default_factory=dict)
@@ -89,6 +91,7 @@ def _cycles(durability: str, peers: Peers) -> list[Case]:
                 **_peers(peers, "cycle", one, cells=1),
             },
             (Must("p50", 1.6), Must("p99", 2.5), Must("p50", 1.0, "jupyter")),
+            has_rate=True,
             peer_count=20,
         ),
         *(_cycle_many(durability, peers, cells) for cells in (4, 16, 64, 256)),
@@ -109,6 +112,7 @@ def _cycle_many(durability: str, peers: Peers, cells: int) -> Case:
         },
         musts if cells == 64 else (),
         cells=cells,
+        has_rate=True,
     )
 
 
@@ -150,6 +154,7 @@ def _creations(durability: str, peers: Peers) -> list[Case]:
                 **_peers(peers, "burst", ["jupyter", "ray"]),
             },
             (Must("per_second", 0.6),),
+            has_rate=True,
             peer_count=8,
         ),
     ]

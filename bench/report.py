@@ -29,7 +29,7 @@ def side_figures(blocks: list[Block], case: Case) -> Figures:
         "n": len(ordered),
         "p50": percentile(ordered, 50),
         "p99": percentile(ordered, 99) if has_p99 else None,
-        "per_second": len(ordered) / wall if case.unit == "ms" else None,
+        "per_second": len(ordered) / wall if case.has_rate else None,
         "commits": commits / len(ordered) if commits else None,
         "frontiers": len(ordered) / commits if commits and case.cells > 1 else None,
     }

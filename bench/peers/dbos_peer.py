@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy
 from dbos import DBOS, DBOSConfig, SetWorkflowID
-from serving import INPUTS, WARM, Opened, none, nothing, repeated, serve
+from serving import INPUTS, Opened, none, nothing, repeated, serve
 
 POLL_S = 0.001
 WAIT_S = 60.0
@@ -77,12 +77,7 @@ def cycles() -> Opened:
         step("one", at[0])
         return perf_counter() - began
 
-    def block(count: int) -> list[float]:
-        for _ in range(WARM):
-            once()
-        return [once() for _ in range(count)]
-
-    return block, DBOS.destroy, lambda: commits
+    return repeated(once), DBOS.destroy, lambda: commits
 
 
 def returned() -> float:

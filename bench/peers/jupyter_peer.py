@@ -17,7 +17,7 @@ from typing import Any
 
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager, start_new_kernel
-from serving import WARM, Opened, none, nothing, pss_bytes, repeated, serve
+from serving import Opened, none, nothing, pss_bytes, repeated, serve
 
 READY_SECONDS_MAX = 60.0
 ASKING = "n = '0'\nwhile True:\n    n = input(n)\n"
@@ -69,12 +69,7 @@ def cycles() -> Opened:
         at[0] = int(kernel.prompt())
         return perf_counter() - began
 
-    def block(count: int) -> list[float]:
-        for _ in range(WARM):
-            once()
-        return [once() for _ in range(count)]
-
-    return block, kernel.close, none
+    return repeated(once), kernel.close, none
 
 
 def told() -> float:

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
-from serving import WARM, Opened, serve
+from serving import Opened, repeated, serve
 
 STEPS_MAX = 1_000_000
 
@@ -51,12 +51,7 @@ def opening(asked: dict[str, Any]) -> Opened:
         at = graph.invoke(Command(resume=result), config, durability="sync")
         return perf_counter() - began
 
-    def block(count: int) -> list[float]:
-        for _ in range(WARM):
-            once()
-        return [once() for _ in range(count)]
-
-    return block, connection.close, lambda: commits
+    return repeated(once), connection.close, lambda: commits
 
 
 if __name__ == "__main__":

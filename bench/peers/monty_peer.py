@@ -14,7 +14,7 @@ from typing import Any
 
 import msgpack
 import zmq
-from serving import CYCLE, HELLO, INPUTS, WARM, Opened, none, nothing, pss_bytes, repeated, serve
+from serving import CYCLE, HELLO, INPUTS, Opened, none, nothing, pss_bytes, repeated, serve
 
 PASSED_MS_MAX = 60_000
 
@@ -135,12 +135,7 @@ def opening(asked: dict[str, Any]) -> Opened:
     if work == "cycle":
         at = host.pause(cells)
         host.pause(asked["among"])
-
-        def block(count: int) -> list[float]:
-            host.cycle(at, WARM)
-            return host.cycle(at, count)
-
-        return block, host.close, host.commits
+        return lambda count: host.cycle(at, count), host.close, host.commits
     works: dict[str, Callable[[], float]] = {
         "create": host.create,
         "return": host.lose_and_load,
