@@ -10,10 +10,11 @@ def tree_bytes(root: psutil.Process) -> int:
 
     Raises PermissionError where the kernel does not tell.
     """
-    return sum(_pss_bytes(each.pid) for each in [root, *root.children(recursive=True)])
+    return sum(pss_bytes(each.pid) for each in [root, *root.children(recursive=True)])
 
 
-def _pss_bytes(pid: int) -> int:
+def pss_bytes(pid: int) -> int:
+    """Of one process; 0 when it has ended."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
             for line in file:

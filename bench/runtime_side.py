@@ -123,6 +123,12 @@ class RuntimeHost:
         self._at[0] = _generation(await cell.wait_to_pending())
         return seconds
 
+    async def hibernate_last(self, count: int) -> None:
+        """The cells created last give up their workers."""
+        for cell in self._cells[-count:]:
+            if why := await cell.hibernate():
+                raise RuntimeError(f"{cell.id} did not hibernate: {why}")
+
     async def replace_cell(self, inputs: int) -> None:
         """End the cell, and take a new one through so many inputs."""
         for cell in self._cells:
