@@ -1,4 +1,4 @@
-"""Write the README's comparison from one run's figures: `python bench/readme_table.py FIGURES.json`.
+"""The README's comparison, from one run's figures: `python bench/readme_table.py FIGURES.json`.
 
 Without figures it compares: exit status 1 when the README is not what its figures say.
 """
@@ -56,8 +56,8 @@ def block(name: str, figures: Figures) -> str:
         f"One run of `tox -e bench` on {facts['when'][:10]}, commit `{facts['commit']}`: "
         f"{facts['cores']} cores with load {facts['load']} at its start, Linux {facts['kernel']}, "
         f"Python {facts['python']}, one `fdatasync` {facts['sync_ms']} ms, "
-        f'durability "{facts["durability"]}". Medians; n and p99 are in [the figures]({name}), what '
-        "they can bear in [bench/README.md](bench/README.md). **Bold**: faster or smaller than "
+        f'durability "{facts["durability"]}". Medians; n and p99 are in [the figures]({name}), '
+        "what they can bear in [bench/README.md](bench/README.md). **Bold**: faster or smaller than "
         "Tidemark."
     )
     return "\n".join([BEGIN.format(name), machine, "", markdown(rows), "", END])

@@ -26,7 +26,6 @@ from typing import Any
 
 import machine
 import plots
-import psutil
 import soak_samples
 import tidemark
 
@@ -275,7 +274,7 @@ def main() -> int:
         asked.json.parent.mkdir(parents=True, exist_ok=True)
         whole = {"machine": facts, **summary, "samples": samples}
         asked.json.write_text(json.dumps(whole, indent=1) + "\n")
-        if not plots.panels(*soak_samples.panels(asked.json, samples, world.done)):
+        if samples and not plots.panels(*soak_samples.panels(asked.json, samples, world.done)):
             print(plots.NO_PLOTS, file=sys.stderr)
     return 1 if world.wrong else 0
 

@@ -15,6 +15,7 @@ from memory import pss_bytes
 
 SHOWN = {
     "memory_mb": "memory, MB",
+    "supervisor_mb": "supervisor, MB",
     "descriptors": "descriptors",
     "processes": "processes",
     "journal_mb": "journal, MB",
@@ -29,13 +30,15 @@ def taken(state: Path) -> dict[str, Any]:
     each = descendants()
     supervisor = supervisor_pid(state)
     sizes = [path.stat().st_size for path in state.glob("journal.db*") if path.exists()]
-    held = 0
-    with suppress(psutil.Error):  # it has just been killed
-        held = psutil.Process(supervisor).num_fds() if supervisor else 0
+    held = size = None
+    if supervisor:
+        with suppress(psutil.Error):  # it was killed, and its successor is on the way
+            held = psutil.Process(supervisor).num_fds()
+            size = pss_bytes(supervisor) / 1e6
     return {
         "processes": len(each),
         "memory_mb": sum(pss_bytes(one.pid) for one in each) / 1e6,
-        "supervisor_mb": pss_bytes(supervisor) / 1e6 if supervisor else None,
+        "supervisor_mb": size,
         "descriptors": held,
         "journal_mb": sum(sizes) / 1e6,
     }
