@@ -57,8 +57,8 @@ def block(name: str, figures: Figures) -> str:
         f"{facts['cores']} cores with load {facts['load']} at its start, Linux {facts['kernel']}, "
         f"Python {facts['python']}, one `fdatasync` {facts['sync_ms']} ms, "
         f'durability "{facts["durability"]}". Medians; n and p99 are in [the figures]({name}), '
-        "what they can bear in [bench/README.md](bench/README.md). **Bold**: faster or smaller than "
-        "Tidemark."
+        "what they can bear in [bench/README.md](bench/README.md). **Bold**: faster, or smaller, "
+        "than Tidemark."
     )
     return "\n".join([BEGIN.format(name), machine, "", markdown(rows), "", END])
 

@@ -36,11 +36,11 @@ def main() -> int:
     tempfile.tempdir = machine.scratch()
     place = os.environ.get(PLACES)
     peers = Peers(Path(place) if place else None)
-    cases = [
-        case for case in all_cases(asked.durability, peers, asked.many) if asked.k in case.name
-    ]
+    known = all_cases(asked.durability, peers, asked.many)
+    cases = [case for case in known if case.name == asked.k]
+    cases = cases or [case for case in known if asked.k in case.name]
     if not cases:
-        names = ", ".join(case.name for case in all_cases(asked.durability, peers))
+        names = ", ".join(case.name for case in known)
         print(f"no case has {asked.k!r} in its name; there are {names}", file=sys.stderr)
         return 2
     facts = machine.machine() | {"durability": asked.durability, "seed": asked.seed}
@@ -64,7 +64,12 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Tidemark beside a minimum of the same work.")
-    parser.add_argument("-k", metavar="NAME", default="", help="only cases with this in the name")
+    parser.add_argument(
+        "-k",
+        metavar="NAME",
+        default="",
+        help="only the case of this name, or all with this in their names",
+    )
     parser.add_argument("--rounds", type=int, help="of each case; default: its own, 2 to 20")
     parser.add_argument("--count", type=int, help="pieces of work in a block, at most")
     parser.add_argument(
