@@ -73,12 +73,14 @@ class Peer:
         self._name = name
         self._asked = {"peer": name, "work": work, "cells": cells, "among": among}
         self._process: asyncio.subprocess.Process | None = None
-        self._place = tempfile.TemporaryDirectory(prefix="tmb-peer-")
+        self._place: tempfile.TemporaryDirectory[str] | None = None
 
     async def open(self) -> None:
+        python = self._peers.python(self._name)
+        self._place = tempfile.TemporaryDirectory(prefix="tmb-peer-")
         script = Path(__file__).parent / "peers" / PROGRAMS[self._name][0]
         self._process = await asyncio.create_subprocess_exec(
-            self._peers.python(self._name),
+            python,
             str(script),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -105,7 +107,8 @@ class Peer:
                 os.killpg(self._process.pid, signal.SIGKILL)
             await self._process.wait()
             await self._told
-        self._place.cleanup()
+        if self._place is not None:
+            self._place.cleanup()
 
     async def _ask(self, asked: dict[str, Any]) -> dict[str, Any]:
         assert self._process is not None
