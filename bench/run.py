@@ -51,7 +51,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    figures = {case.name: report.case_figures(case) for case in cases if case.blocks or case.missing}
+    figures = {
+        case.name: report.case_figures(case) for case in cases if case.blocks or case.missing
+    }
     facts["seconds"] = round(time.monotonic() - began)
     print(report.table(figures))
     print("  ".join(f"{name} {value}" for name, value in facts.items() if name != "peers"))
