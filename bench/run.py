@@ -44,7 +44,7 @@ def main() -> int:
         print(f"no case has {asked.k!r} in its name; there are {names}", file=sys.stderr)
         return 2
     facts = machine.machine() | {"durability": asked.durability, "seed": asked.seed}
-    facts |= {"peers": peers.versions()}
+    facts |= {"rounds": asked.rounds or "full", "many": asked.many, "peers": peers.versions()}
     began = time.monotonic()
     try:
         asyncio.run(measure(cases, asked, began + asked.seconds))
