@@ -145,12 +145,15 @@ for name in os.listdir(above):
         open_at={"process": OPEN},
     ),
     Attack(
-        "guess the work directory of a sibling",
+        "find the work directory of a sibling",
         """
-import itertools
 above = os.path.dirname(os.getcwd())
-places = [f"{above}/w{number:06d}" for number in range(200)]
-places += [f"{target['state']}/work/w{number:06d}" for number in range(200)]
+places = []
+for known in (above, os.path.join(target["state"], "work")):
+    try:
+        places += [os.path.join(known, name) for name in os.listdir(known)]
+    except OSError:
+        pass
 places += [f"/proc/{target['sibling']}/cwd", f"/proc/{target['sibling']}/root/cell"]
 for place in places:
     try:
