@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 from cases import Case, Must
@@ -27,7 +28,7 @@ def side_figures(blocks: list[Block], case: Case) -> Figures:
     has_p99 = len(ordered) >= P99_COUNT_MIN
     figures: Figures = {
         "n": len(ordered),
-        "p50": percentile(ordered, 50),
+        "p50": median(ordered),
         "p99": percentile(ordered, 99) if has_p99 else None,
         "per_second": len(ordered) / wall if case.has_rate else None,
         "commits": commits / len(ordered) if commits else None,

@@ -75,7 +75,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="of each case; default: its own, 2 to 20")
     parser.add_argument("--count", type=int, help="pieces of work in a block, at most")
     parser.add_argument(
-        "--seconds", type=float, default=SECONDS, help="begin no round after that (%(default)g)"
+        "--seconds",
+        type=float,
+        default=SECONDS,
+        help="begin no further round then (%(default)g)",
     )
     parser.add_argument("--many", type=int, default=MANY, help="paused cells (%(default)s)")
     parser.add_argument("--only", nargs="*", help="only these sides: tidemark, minimum, monty, ...")
@@ -89,11 +92,8 @@ async def measure(cases: list[Case], asked: argparse.Namespace, deadline: float)
     """One case after the other: open its sides, then give each its blocks, shuffled each round."""
     for at, case in enumerate(cases):
         left = deadline - time.monotonic()
-        if left <= 0:
-            print(f"{case.name}: not begun, the time is over", file=sys.stderr)
-            continue
-        # What a case does not use of its share is there for the next ones.
-        share = time.monotonic() + left / (len(cases) - at)
+        # What a case does not use of its share is there for the next ones. Each has one round.
+        share = time.monotonic() + max(0.0, left) / (len(cases) - at)
         await measure_one(case, asked, share)
 
 
