@@ -114,6 +114,11 @@ def follow(world: World, host: SimHost, cell: str, kind: CellKind, *, calm: bool
     return _follow_continuing(world, handle, calm=calm)
 
 
+def _is_over(handle: Handle) -> bool:
+    """Asked anew: what was seen meanwhile may have been the end."""
+    return handle.ended
+
+
 def _refused(handle: Handle, reply: Reply) -> bool:
     """Whether a refusal means that this script is over."""
     code = check(handle.host, reply, handle.cell)
@@ -149,7 +154,7 @@ def _follow_pausable(world: World, handle: Handle, *, calm: bool) -> Script:
             yield Want(None, REST_NS)
             continue
         handle.saw(reply.event)
-        if handle.ended:
+        if _is_over(handle):
             return
         world.promises.current(host.name, cell, reply.event.generation, acked)
         if not calm and rng.random() < 0.3:
