@@ -75,7 +75,10 @@ def sibling(supervisor: RunningSupervisor) -> Iterator[Sibling]:
 def test_neither_memory_nor_neighbours_suffer(
     supervisor: RunningSupervisor, sibling: Sibling, place: Path, name: str
 ) -> None:
-    with tidemark.Session("hostile", endpoint=supervisor.endpoint, tools=[echo]) as session:
+    # At this level nothing holds it back but the supervisor's own bounds.
+    with tidemark.Session(
+        "hostile", endpoint=supervisor.endpoint, tools=[echo], isolation="process"
+    ) as session:
         session.stored.set("large", "y" * 3_000_000)
         usual = sibling.cycle_seconds()
         before = highest_mib(supervisor)
