@@ -241,7 +241,7 @@ def test_the_host_at_every_frontier(place: Path, others: tuple[str, ...]) -> Non
         assert ledger.counts() == {f"a {n}": 1 for n in range(EFFECTS)}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_five_hundred_kills_in_a_row_and_the_ledger_balances(place: Path) -> None:
     chance = random.Random(20261122)
     with house(place) as (made, ledger):
