@@ -18,7 +18,7 @@ import pytest
 import tidemark
 from tidemark import Resumed
 from tidemark.client import _absence
-from tidemark.client._places import StatePlace, place_of
+from tidemark.client._places import StatePlace, packages_of, place_of
 
 from fakes.cells import completed, consumed, in_state, pending, pid_of, run_through, shown
 from fakes.doors import Doors
@@ -250,7 +250,7 @@ def test_one_that_was_ended_on_purpose_is_replaced_when_there_is_something_to_as
     cell = session.create_pausable_cell(KNOCKING)
     seen, worker = pending(cell), pid_of(cell)
     former = killed(state, signal.SIGTERM)
-    place = place_of(state, None, None)
+    place = place_of(state, None, None, None, packages_of((), ()))
     assert isinstance(place, StatePlace)
     assert place.look() is None  # what an idle host sees
     assert alive(worker)
