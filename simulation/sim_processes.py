@@ -218,7 +218,12 @@ class SimProcesses:
         events, self._events = self._events, []
         return events
 
-    def fork(self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits) -> None:
+    def examine(self, level: str) -> None:
+        raise AssertionError("every session here asks for a level that needs no examination")
+
+    def fork(
+        self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits, level: str
+    ) -> None:
         if self._zygote.commander is self:  # else it is a zygote that has just died
             self._zygote.order(token, cell, incarnation)
 

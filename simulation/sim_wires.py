@@ -218,8 +218,12 @@ class SimWires:
         return events
 
     def drain_hosts(self, most: int) -> list[FleetEvent]:
-        events = [event for event in self.arrived if isinstance(event, HostAsked)][:most]
-        self.arrived = [event for event in self.arrived if event not in events]
+        events: list[FleetEvent] = []
+        left: list[FleetEvent] = []
+        for event in self.arrived:
+            heard = isinstance(event, HostAsked) and len(events) < most
+            (events if heard else left).append(event)
+        self.arrived = left
         return events
 
     def tell_host(self, connection: bytes, message: ToHost) -> bool:

@@ -21,6 +21,7 @@ from ..protocol.worker_messages import (
 from ..protocol.zygote_messages import Fork
 from ..worker.answers import Unbelievable, answer
 from ..worker.clock import CellClock
+from ..worker.isolation.quarters import Sockets
 from ..worker.speaker import Asked, Speaker
 from ..worker.steps import Steps
 from .cell_run import CellRun
@@ -38,7 +39,7 @@ class SimSpeaker(Speaker):
     """The production speaker on a simulated line."""
 
     def __init__(self, fork: Fork) -> None:
-        super().__init__(fork, None)  # type: ignore[arg-type]
+        super().__init__(fork, None, lambda: Sockets.KEPT)  # type: ignore[arg-type]
         self.line: Line
 
     def send(self, message: FromWorker) -> None:

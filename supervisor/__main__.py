@@ -49,6 +49,12 @@ def _parser() -> argparse.ArgumentParser:
         default="sealed",
         help="the level whose zygote is started at once (default: sealed)",
     )
+    parser.add_argument(
+        "--preload", action="append", default=[], metavar="MODULE", help="imported once for all"
+    )
+    parser.add_argument(
+        "--package-path", action="append", default=[], metavar="DIR", help="cells import from it"
+    )
     parser.add_argument("--ready-fd", type=int, default=-1, help="where to say that it is ready")
     return parser
 
@@ -80,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         version=VERSION,
         isolation=options.isolation,
         first_level=options.isolation or options.expect,
+        preload=tuple(options.preload),
+        package_paths=tuple(os.path.abspath(path) for path in options.package_path),
     )
     try:
         directory = StateDirectory(settings.state)

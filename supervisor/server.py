@@ -59,7 +59,7 @@ class Server:
             zygote,
         )
         self._wires = ZmqWires(self.endpoint, self.directory.worker_endpoint)
-        self._wires.workers.admits = self._expects
+        self._wires.workers.tokens.admits = self._expects
         self._loop = self._new_loop()
         self._stop = ""
         self._leave_at_ns = 0
@@ -97,7 +97,7 @@ class Server:
                 "endpoint": self.endpoint,
                 "version": self._settings.version,
                 "started": self._clock.now_ns() / 1e9,
-                "isolation": self._settings.isolation,
+                "isolation": self._settings.isolation or self._settings.first_level,
                 "durability": self._settings.durability,
             }
         )
@@ -151,6 +151,8 @@ class Server:
         """How long to rest if nothing arrives."""
         wait_ns = self._loop.wait_ns()
         wait_s = 1.0 if wait_ns is None else min(1.0, -(-wait_ns // 1_000_000) / 1_000)
+        workers_s = None if self._loop.hears_only_hosts else self._wires.wait_s()
+        wait_s = wait_s if workers_s is None else min(wait_s, workers_s)
         return min(wait_s, 0.02) if self._leave_at_ns else wait_s
 
     def _rest(self, wait_s: float) -> None:

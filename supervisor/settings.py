@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from ..protocol.classes import dataclass
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Settings:
         orphan_seconds: how long the zygote waits for a successor.
         isolation: the level of sessions that ask for none; empty: the best that can be had.
         first_level: the level whose zygote is started at once; others when they are needed.
+        preload: modules that zygotes import once, for all their cells.
+        package_paths: directories from which cells import too.
     """
 
     state: Path
@@ -28,6 +31,8 @@ class Settings:
     version: str
     isolation: str = ""
     first_level: str = "sealed"
+    preload: tuple[str, ...] = ()
+    package_paths: tuple[str, ...] = ()
 
     @property
     def private(self) -> bool:
@@ -38,6 +43,8 @@ class Settings:
         arguments = ["--supervisor-pid", str(os.getpid()), "--work", str(directory / "work")]
         arguments += ["--orphan-seconds", str(self.orphan_seconds)]
         arguments += ["--workers", str(run / "workers")]
+        arguments += [f"--preload={module}" for module in self.preload]
+        arguments += [f"--package-path={path}" for path in self.package_paths]
         if self.private:
             arguments += ["--private", "--host-pid", str(self.host_pid)]
             arguments += ["--directory", str(directory)]

@@ -46,6 +46,7 @@ class House:
 
     level: Level
     workers: str
+    names: Sequence[str]  # of that directory, as the supervisor may call it
     ground: Ground
     work: str
     readable: Sequence[str]
@@ -82,6 +83,7 @@ def prepare(
     users = None
     if os.geteuid() == 0 and capabilities.has(*needed):
         users = user_numbers.parse(uid_range) if uid_range else user_numbers.usual(os.getpid() * 64)
+    names = (workers, os.path.realpath(workers))  # inside, nobody could tell
     mode = 0o700 if users is None else DOOR_MODE
     ground = Ground(mode)
     if users is not None:
@@ -90,7 +92,7 @@ def prepare(
         # Cells are users of their own, who may not walk the path to a directory of the user's.
         work = scratch.make(ground.path, "work")
         os.chmod(work, mode)
-    house = House(level, workers, ground, work, readable, users)
+    house = House(level, workers, names, ground, work, readable, users)
     try:
         house.cages = find()
     except NoCgroup as error:
@@ -236,7 +238,7 @@ class _Zygote:
         house = self.house
         if house.level is Level.SEALED:
             with step("own namespaces"):
-                return SealedQuarters(self.proc, house.workers, house.users, house.cages)
+                return SealedQuarters(self.proc, house.names, house.users, house.cages)
         with step("Landlock"):
             return RestrictedQuarters(
                 self.proc, house.work, house.workers, house.readable, house.users, house.cages

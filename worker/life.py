@@ -12,9 +12,10 @@ from ..protocol.zygote_messages import Fork
 from .confinement import Ties, confine, limit_memory
 from .exits import EXIT_DEFECT
 from .gate import CellLoop
-from .isolation.levels import Unsealed
+from .isolation.levels import Level, Unsealed
 from .isolation.quarters import Berth, Quarters, Sockets
 from .link import Link
+from .refusals import explain
 from .reproducible import Reproducible
 from .runner import Run
 
@@ -44,6 +45,8 @@ def live(
             confine(quarters, berth, ties, zygote_pid, signals)
         except Unsealed as error:
             ties.confess(str(error))
+        if quarters.level is not Level.PROCESS:
+            explain(quarters.level.value)
         sys.setswitchinterval(SWITCH_S)
         link = Link(fork, lambda: settle(quarters, berth, ties))
         # Made while the link connects and the supervisor decides.

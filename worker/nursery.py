@@ -87,7 +87,9 @@ class Nursery:
         quarters = self._quarters
         limits = message.limits.over(LIMITS_OF_LEVEL[quarters.level.value])
         endpoint = quarters.endpoint(message.endpoint)
-        berth = quarters.prepare(limits)
+        berth = quarters.prepare(message.cell, limits)
+        for work in quarters.left_over():
+            self._sweep(work)
         try:
             pid = quarters.fork()
         except OSError:
@@ -111,8 +113,12 @@ class Nursery:
 
     def _vacate(self, berth: Berth) -> None:
         self._quarters.clear(berth)
-        if self._quarters.level is not Level.SEALED:  # there it went with its namespace
-            self._sweep(berth.work)
+        if self._quarters.level is Level.SEALED:  # there it went with its namespace
+            return
+        if all(each.berth.work != berth.work for each in self._by_token.values()):
+            # Else it is the next life's, and ours was moved aside. Its name may be needed at once.
+            for work in self._quarters.left_over(berth.work):
+                self._sweep(work)
 
     def kill(self, token: bytes) -> None:
         """SIGKILL a worker and its process group; `reap` tells its end. Ignores unknown ones."""

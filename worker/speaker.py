@@ -37,7 +37,9 @@ class Speaker:
         journal: the highest record number that this worker was told of.
     """
 
-    def __init__(self, fork: Fork, wire: Wire, on_connected: Callable[[], Sockets]) -> None:
+    def __init__(
+        self, fork: Fork, wire: Wire, on_connected: Callable[[], Sockets] | None = None
+    ) -> None:
         """`on_connected` is called once, before the first word."""
         self.stream = Stream()
         self.asked: dict[int, Asked] = {}
@@ -45,7 +47,7 @@ class Speaker:
         self._fork = fork
         self._wire = wire
         self._must_greet = True
-        self._on_connected: Callable[[], Sockets] | None = on_connected
+        self._on_connected = on_connected
         self.journal = 0
 
     def send_pending(self) -> None:

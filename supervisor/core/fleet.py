@@ -8,8 +8,7 @@ back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ...protocol.classes import dataclass
 from ...protocol.host_requests import AskEvents, Attach
 from ...protocol.ids import Incarnation, RequestRef, cell_id, worker_token
 from ...protocol.packed import ToolSpec
@@ -29,6 +28,7 @@ from .stream_steps import Packers
 
 FORKS_MAX = 8  # more at once only makes each of them slower
 REPLAYS_MAX = 3  # cells that are run again at once: the others have the machine too
+REPLAY_PLACE_NS = 2_000_000_000  # then the place is another's: one that hangs must not hold it
 DEAF_NS = 50_000_000  # before a worker that could not be sent something is asked
 _EVENTS = (r.FrontierReached, r.YieldMade, r.CellCompleted, r.CellTerminated)
 
@@ -91,14 +91,13 @@ class Fleet:
         self.fork_queue: Shelf[str, None] = Shelf()
         self.forking: Shelf[bytes, None] = Shelf()
         self.wake_queue: Shelf[str, None] = Shelf()
-        self.restoring: Shelf[str, None] = Shelf()
+        self.restoring: Shelf[str, int] = Shelf()
         self.pasts: Shelf[str, Past] = Shelf()
         self.watches: Shelf[RequestRef, Watch] = Shelf()
         self.numbers: Shelf[str, int] = Shelf()
         self.by_host_token: Shelf[bytes, int] = Shelf()
         self.closing: Shelf[RequestRef, str] = Shelf()
         self.levels: Shelf[str, tuple[str, ...]] = Shelf()
-        self.levels["process"] = ()  # nothing that could be missing
         self.parked: Shelf[tuple[bytes, int], Attach] = Shelf()
         self.visitors: list[int] = []
         self.places: Shelf[RequestRef, str] = Shelf()
@@ -133,7 +132,9 @@ class Fleet:
 
     def backlog(self, session: str) -> Shelf[tuple[str, int], None]:
         """The session's calls that wait to be dispatched, by cell and number, oldest first."""
-        return self.backlogs.setdefault(session, Shelf())
+        if session not in self.backlogs:
+            self.backlogs[session] = Shelf()
+        return self.backlogs[session]
 
     def append(self, scope: str, record: r.Record, contents: tuple[r.Content, ...] = ()) -> None:
         """One record for this beat's commit."""
@@ -183,9 +184,7 @@ class Fleet:
 
     def put(self, state: CellState, now_ns: int) -> None:
         """Keep this state, and count the session's unfinished cells."""
-        old = self.cells.get(state.cell.id)
-        if old is not state:
-            self.cells[state.cell.id] = state
+        old, self.cells[state.cell.id] = self.cells.get(state.cell.id), state
         was = old is not None and old.cell.phase is not Phase.FINISHED
         lives = state.cell.phase is not Phase.FINISHED
         if was != lives:
@@ -197,7 +196,7 @@ class Fleet:
             self.leave_past(state.cell.id)
         elif state.waits.dormant and state.wants_worker:
             self.wake_queue[state.cell.id] = None
-        self.alarms.set(state.cell.id, deadline_of(state))
+        self.alarms.set_by(state.cell.id, deadline_of, state)
 
     def leave_past(self, cell: str) -> None:
         """No worker of this cell says its past again, or not any more."""
@@ -238,10 +237,6 @@ class Fleet:
         if attachment is not None:
             self.attachments[attachment.number] = replace(attachment, connection=None)
 
-    def level_of(self, cell: Cell) -> str:
-        """The level of isolation of the cell's session."""
-        return self.sessions[cell.session].isolation
-
     def replays(self, cell: Cell) -> bool:
         """Whether this cell is run again when its worker is lost."""
         return not cell.flagged and self.sessions[cell.session].replay
@@ -274,5 +269,7 @@ class Fleet:
     def next_deadline_ns(self) -> int | None:
         """When `TimePassed` is due next; None: never."""
         moments = [watch.deadline_ns for watch in self.watches.values()]
+        if len(self.wake_queue):
+            moments += self.restoring.values()
         first = self.alarms.first_ns()
-        return min([*moments, first] if first is not None else moments, default=None)
+        return min(moments if first is None else [*moments, first], default=None)

@@ -8,10 +8,10 @@ step of that event.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from ...protocol.classes import dataclass
 from ...protocol.ids import NO_REQUEST, RequestRef
 from .changes import replace
 from .effects import Effect
@@ -162,6 +162,7 @@ class Waits:
         forked: the zygote has been asked for this worker, and has not told its end.
         dormant: the cell has no worker, and gets one when there is something to do.
         replay: what the worker says is compared with the journal, not recorded; None otherwise.
+        greet_by_ns: when a worker that has not said Hello is given up; 0 when it has.
         retry_at_ns: when to try again to start a worker; 0 without a reason.
         trouble: why no worker could be started.
         final_for: requests that wait for the final event to be told.
@@ -180,6 +181,7 @@ class Waits:
     forked: bool = False
     dormant: bool = False
     replay: Replaying | None = None
+    greet_by_ns: int = 0
     retry_at_ns: int = 0
     trouble: str = ""
     pid: int = 0

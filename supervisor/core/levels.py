@@ -7,10 +7,21 @@ from typing import Final
 from ...protocol.host_requests import SessionAsk
 from ...protocol.ids import RequestRef
 from .effects import Refuse
+from .facts import Cell
 from .fleet import Fleet
 
 LEVELS: Final = ("process", "restricted", "sealed")
 BEST_FIRST: Final = ("sealed", "restricted")  # "process" is no boundary, and never chosen
+
+
+def level_of_cell(fleet: Fleet, cell: Cell) -> str:
+    """The level of the cell's session."""
+    return fleet.sessions[cell.session].isolation
+
+
+def missing_of(fleet: Fleet, level: str) -> tuple[str, ...] | None:
+    """What this level lacks here; None: nobody has tried. "process" has nothing that could lack."""
+    return () if level == "process" else fleet.levels.get(level)
 
 
 def wanted(fleet: Fleet, ask: SessionAsk) -> tuple[str, ...]:
@@ -22,7 +33,7 @@ def wanted(fleet: Fleet, ask: SessionAsk) -> tuple[str, ...]:
 def level_of(fleet: Fleet, ask: SessionAsk) -> str | None:
     """The level that a new session gets; None: no level that would do can be had here."""
     for level in wanted(fleet, ask):
-        if fleet.levels.get(level) == ():
+        if missing_of(fleet, level) == ():
             return level
     return None
 
@@ -32,9 +43,9 @@ def level_to_examine(fleet: Fleet, ask: SessionAsk | None) -> str | None:
     if ask is None or ask.name in fleet.sessions:
         return None
     for level in wanted(fleet, ask):
-        if level in LEVELS and level not in fleet.levels:
+        if level in LEVELS and missing_of(fleet, level) is None:
             return level
-        if fleet.levels.get(level) == ():
+        if missing_of(fleet, level) == ():
             return None
     return None
 
@@ -42,7 +53,7 @@ def level_to_examine(fleet: Fleet, ask: SessionAsk | None) -> str | None:
 def best_known(fleet: Fleet) -> str:
     """The best level that is known to be had here."""
     for level in BEST_FIRST:
-        if fleet.levels.get(level) == ():
+        if missing_of(fleet, level) == ():
             return level
     return "process"
 
@@ -50,7 +61,7 @@ def best_known(fleet: Fleet) -> str:
 def refuse_level(fleet: Fleet, ref: RequestRef, ask: SessionAsk) -> None:
     """Say what is missing, for each level that would have done."""
     tried = wanted(fleet, ask)
-    missing = [f"{level}: {each}" for level in tried for each in fleet.levels.get(level) or ()]
+    missing = [f"{level}: {each}" for level in tried for each in missing_of(fleet, level) or ()]
     text = (
         f"isolation {' or '.join(tried)} cannot be had on this machine: {'; '.join(missing)}; "
         "`tidemark doctor` tells how to get it, and isolation='process' asks for none"

@@ -28,7 +28,7 @@ def on_spoke(fleet: Fleet, event: e.WorkerSpoke, now_ns: int) -> None:
         # A worker of an earlier incarnation: nothing it says counts, and nobody needs it.
         fleet.speak(KillWorker(event.token))
         return
-    if state.cell.phase is Phase.FINISHED or state.waits.dormant:
+    if state.cell.phase is Phase.FINISHED or _given_up(state):
         fleet.dropped += 1
         return
     message = event.message
@@ -45,10 +45,19 @@ def on_spoke(fleet: Fleet, event: e.WorkerSpoke, now_ns: int) -> None:
         punish(fleet, state, str(error), now_ns)
 
 
+def _given_up(state: CellState) -> bool:
+    """Whether this worker is known to be none any more.
+
+    By an earlier supervisor, it may be, which could not kill it: that is done when the zygote says
+    that it lives, and by then it can have come to us with all that it has said.
+    """
+    return state.waits.dormant or state.cell.gone
+
+
 def on_garbled(fleet: Fleet, event: e.WorkerGarbled, now_ns: int) -> None:
     """Bytes that no honest worker could have sent end that worker."""
     state = fleet.by_token(event.token)
-    if state is None or state.cell.phase is Phase.FINISHED or state.waits.dormant:
+    if state is None or state.cell.phase is Phase.FINISHED or _given_up(state):
         fleet.dropped += 1
         return
     if event.other_version and not state.waits.greeted_ns:
@@ -69,19 +78,26 @@ def _on_hello(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> None
     cell = state.cell
     if hello.cell != cell.id or hello.incarnation != cell.incarnation:
         raise Hostile("it says Hello for another cell or incarnation")
-    if hello.epoch == fleet.world.epoch:
+    if hello.epoch == fleet.world.epoch and not _compared_before(state, hello):
         _on_adopted(fleet, state, hello, now_ns)
     elif hello.epoch == 0 and not hello.started and state.have == 0:
         _start(fleet, state, hello, now_ns)
+    elif _compared_before(state, hello):
+        fleet.dropped += 1  # an earlier supervisor compared what it says; the zygote will end it
     else:
         # It speaks to an earlier supervisor, or has reconnected: ask it for what we do not have.
         asking = state.waiting(adopting_since_ns=now_ns, adopting_at_ns=now_ns)
         fleet.settle(adopt(asking, now_ns), now_ns)
 
 
+def _compared_before(state: CellState, hello: Hello) -> bool:
+    """Whether an earlier supervisor has given it the past, of which it has not said all."""
+    return hello.started and state.cell.replays and state.waits.replay is None
+
+
 def _start(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> None:
-    pid = state.waits.pid or hello.pid
-    state = state.waiting(greeted_ns=now_ns, forked=True, pid=pid, adopting_at_ns=0)
+    # Its own number for itself counts for nothing: it may be another in our place.
+    state = state.waiting(greeted_ns=now_ns, greet_by_ns=0, forked=True, adopting_at_ns=0)
     state = start(fleet, state, hello, now_ns)
     fleet.put(_observation_begins(state, now_ns), now_ns)
 
@@ -109,8 +125,8 @@ def _on_adopted(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> No
     state = state.waiting(
         greeted_ns=state.waits.greeted_ns or now_ns,
         adopting_at_ns=0,
+        greet_by_ns=0,
         forked=True,
-        pid=state.waits.pid or hello.pid,
         delivered=min(hello.inputs, state.cell.inputs),
     )
     state, effects = deliver(_observation_begins(state, now_ns))

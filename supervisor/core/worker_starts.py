@@ -9,11 +9,13 @@ from .changes import replace
 from .effects import ForkWorker, KillWorker
 from .endings import worker_ended
 from .facts import Phase
-from .fleet import FORKS_MAX, REPLAYS_MAX, Fleet
+from .fleet import FORKS_MAX, REPLAY_PLACE_NS, REPLAYS_MAX, Fleet
 from .law import CellState, Outcome, Told, Waits, legal
+from .levels import level_of_cell
 from .shelf import Shelf
 
 RETRY_NS = 500_000_000
+GREET_NS = 20_000_000_000  # a hundred times what a crowded machine needs
 
 
 def queue_worker(fleet: Fleet, state: CellState, now_ns: int) -> None:
@@ -30,9 +32,11 @@ def fork_some(fleet: Fleet, now_ns: int) -> None:
     """
     while len(fleet.forking) < FORKS_MAX and (state := _next(fleet, fleet.fork_queue)):
         issue_worker(fleet, state, now_ns)
+    for name in [name for name, until_ns in fleet.restoring.items() if until_ns <= now_ns]:
+        fleet.restoring.pop(name)
     while len(fleet.restoring) < REPLAYS_MAX and (state := _next(fleet, fleet.wake_queue)):
         if state.waits.dormant and state.wants_worker:
-            fleet.restoring[state.cell.id] = None
+            fleet.restoring[state.cell.id] = now_ns + REPLAY_PLACE_NS
             issue_worker(fleet, state, now_ns)
 
 
@@ -43,7 +47,7 @@ def _next(fleet: Fleet, queue: Shelf[str, None]) -> CellState | None:
         if state is None or state.cell.phase is Phase.FINISHED:
             queue.pop(name)
             return _next(fleet, queue)
-        if fleet.level_of(state.cell) in fleet.listed:
+        if level_of_cell(fleet, state.cell) in fleet.listed:
             queue.pop(name)
             return state
     return None
@@ -63,12 +67,19 @@ def issue_worker(fleet: Fleet, state: CellState, now_ns: int) -> None:
     state = replace(
         state,
         token=token,
-        waits=Waits(waits.observer, waits.resuming, waits.ending, waits.final_for, forked=True),
+        waits=Waits(
+            waits.observer,
+            waits.resuming,
+            waits.ending,
+            waits.final_for,
+            forked=True,
+            greet_by_ns=now_ns + GREET_NS,
+        ),
     )
     fleet.settle(Outcome(state, records=(r.WorkerIssued(incarnation),)), now_ns)
     fleet.tokens[token] = cell.id
     fleet.forking[token] = None
-    fleet.speak(ForkWorker(token, cell.id, incarnation, cell.limits, fleet.level_of(cell)))
+    fleet.speak(ForkWorker(token, cell.id, incarnation, cell.limits, level_of_cell(fleet, cell)))
 
 
 def on_forked(fleet: Fleet, event: e.WorkerForked, now_ns: int) -> None:
@@ -93,6 +104,13 @@ def on_not_forked(fleet: Fleet, event: e.WorkerNotForked, now_ns: int) -> None:
     else:
         retry_later(fleet, state, f"no worker could be started: {event.reason}", now_ns)
     fork_some(fleet, now_ns)
+
+
+def give_up_silent(fleet: Fleet, state: CellState, now_ns: int) -> None:
+    """A worker that never came through to us: the machine is to blame, and another one may."""
+    fleet.forking.pop(state.token)
+    fleet.speak(KillWorker(state.token))
+    retry_later(fleet, state, "a worker did not say Hello in time", now_ns)
 
 
 def retry_later(

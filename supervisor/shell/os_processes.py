@@ -82,8 +82,7 @@ class OsProcesses:
         if seat.link is not None:
             self._gone.append(LevelExamined(level, ()))
         else:
-            seat.is_examined = True
-            seat.start()
+            seat.start()  # it says what it found when it is up
 
     def retake(self, epoch: int) -> None:
         """Take command again in a new epoch: the zygotes say once more who lives."""

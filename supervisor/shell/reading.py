@@ -15,6 +15,7 @@ from ..core.effects import Read
 from ..core.facts import CallState, EventMark, Phase
 from ..core.fleet import Fleet, Watch
 from ..core.law import CellState
+from ..core.levels import best_known, level_of_cell
 from .history import row_of
 from .ports import CellSummary, Ports
 
@@ -87,7 +88,7 @@ class Reader:
             cpu_ns=cpu,
             restarts=cell.restarts,
             since_ns=cell.since_ns,
-            isolation=self._fleet.level_of(cell),
+            isolation=level_of_cell(self._fleet, cell),
         )
 
     def _reason(self, state: CellState) -> str:
@@ -182,7 +183,7 @@ class Reader:
             pid=world.pid,
             epoch=world.epoch,
             journal=self._ports.store.last_number,
-            isolation=world.isolation,
+            isolation=world.isolation or best_known(fleet),
             durability=world.durability,
             started_ns=world.started_ns,
             unfinished=sum(session.unfinished for session in fleet.sessions.values()),

@@ -15,6 +15,7 @@ from . import zmtp
 # this much and one message can wait: it must be less than what a cell may make the supervisor grow.
 UNREAD_BYTES_MAX: Final = 24 * limits.MIB
 UNREAD_MESSAGES_MAX: Final = 1_000
+BEHIND_BYTES: Final = 512 * limits.KIB  # a worker that leaves more than that unread is not heard
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -27,6 +28,7 @@ class WorkerConnection:
         pid: who has connected, as the kernel says; 0 when it is not visible from here.
         since: when it was accepted, in seconds of the monotonic clock.
         mask: what it is registered for with epoll.
+        paid_until: until when what hearing it has cost is within its share; see `worker_costs`.
         hung_up: the peer is gone; what it said before can be read, and is all there will be.
         ended: everything has been read of a peer that is gone.
     """
@@ -41,6 +43,7 @@ class WorkerConnection:
         self.token = b""
         self.since = since
         self.mask = select.EPOLLIN
+        self.paid_until = 0.0
         self.hung_up = False
         self.ended = False
         self._unsent: deque[memoryview] = deque()
@@ -54,6 +57,11 @@ class WorkerConnection:
     def wants_to_send(self) -> bool:
         """Whether something waits for the peer to read."""
         return bool(self._unsent) and not self._broken
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it leaves too much unread for anything that it says to be heard."""
+        return self._unsent_bytes > BEHIND_BYTES and not self._broken
 
     def receive(self, scratch: memoryview) -> int:
         """Read at most so many bytes into `incoming`; how many there were. 0: nothing is here."""

@@ -9,50 +9,40 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from ...protocol import codec, limits
-from ...protocol.ids import TOKEN_BYTES
-from ..core.events import FleetEvent, WorkerGarbled, WorkerSpoke
+from ..core.events import FleetEvent, WorkerGarbled
 from .large_messages import LargeMessages
 from .worker_connection import WorkerConnection
+from .worker_costs import WorkerCosts
 from .worker_entrance import Entrance
-from .zmtp import Ping, Ready, Violation
+from .worker_tokens import Stranger, WorkerTokens
+from .worker_turn import ALONE, SHARED, Listener
+from .zmtp import Ready, Violation
 
 STRANGERS_MAX: Final = 64  # connections that have not said who they are; the oldest makes room
 HANDSHAKE_SECONDS: Final = 5.0
-TURN: Final = 32  # messages of one worker in one turn
-SHARE_BYTES: Final = 256 * limits.KIB  # and bytes
 TURN_BYTES: Final = 4 * limits.MIB  # of all workers in one turn
-SCRATCH_BYTES: Final = 64 * limits.KIB
-
-
-class Stranger(Exception):
-    """A connection that says it is somebody whom nobody expects."""
 
 
 class WorkerDoor:
     """Listens on a path and speaks with workers; `fileno()` is readable when there is news."""
 
     def __init__(self, path: Path) -> None:
-        """Bind. `admits` says which tokens are expected; until it is set, every one is.
-
-        Raises:
-            OSError: the path cannot be bound.
-        """
-        self.admits: Callable[[bytes], bool] = _everybody
+        """Bind, or raise `OSError`; who is expected is set in `tokens`."""
+        self.path = path
+        self.tokens = WorkerTokens()
         self._epoll = select.epoll()
         self._entrance = Entrance(path, self._epoll)
-        self._scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self._listener = Listener(self._welcome)
         self._connections: dict[int, WorkerConnection] = {}
         self._strangers: dict[int, WorkerConnection] = {}  # oldest first
-        self._tokens: dict[bytes, WorkerConnection] = {}
-        self._pids: dict[int, WorkerConnection] = {}  # of those that have a token
         self._active: dict[int, WorkerConnection] = {}  # to be heard, next one first
         self._large = LargeMessages()
+        self._costs = WorkerCosts()
 
     def fileno(self) -> int:
         return self._epoll.fileno()
@@ -62,19 +52,35 @@ class WorkerDoor:
     def drain(self, most: int) -> list[FleetEvent]:
         """What has arrived, at most so many messages; never blocks."""
         now = time.monotonic()
+        self._costs.begin(now)
         events: list[FleetEvent] = []
+        for connection in self._costs.rested(now):
+            self._watch(connection)
         knocks = self._poll()
+        if self._strangers or self._large.wanted or self._entrance.is_shut:
+            self._look_at_clock(events, now)
         if self._active:
             self._hear(events, most)
         if knocks:
             self._accept(events, now)
-        if self._strangers or self._large.wanted or self._entrance.is_shut:
-            self._look_at_clock(events, now)
         return events
+
+    def drained(self, count: int, others: int) -> None:
+        """The turn is over: so many messages, and so many of hosts, are to be decided now."""
+        self._costs.heard_others(others)
+        if not count + others:
+            self._costs.end_idle(time.monotonic())
+
+    def wait_s(self) -> float | None:
+        """How long until there is something to drain that `fileno()` does not tell of."""
+        if self._active:
+            return 0.0
+        next_rested = self._costs.next_rested()
+        return None if next_rested is None else max(0.0, next_rested - time.monotonic())
 
     def tell(self, token: bytes, header: bytes, body: bytes) -> bool:
         """Send to a worker. False: it is not connected, or does not read."""
-        connection = self._tokens.get(token)
+        connection = self.tokens.of_token(token)
         if connection is None or not connection.give(header, body):
             return False
         if connection.wants_to_send:
@@ -119,8 +125,11 @@ class WorkerDoor:
                 return
             if self._active.pop(fd, None) is not connection:
                 continue  # dropped while others were heard
+            if self._must_wait(connection) and not connection.hung_up:
+                self._watch(connection)
+                continue
             try:
-                left -= self._serve(connection, events, most)
+                left -= self._give_turn(connection, events, most)
             except Stranger:
                 self._drop(connection)
             except Violation as error:
@@ -131,48 +140,36 @@ class WorkerDoor:
             if connection.fileno() >= 0 and connection.ended and fd not in self._active:
                 self._drop(connection)
 
-    def _serve(self, connection: WorkerConnection, events: list[FleetEvent], most: int) -> int:
-        """Take this connection's share of a turn; how many bytes it has read."""
-        last_words = connection.hung_up
-        messages = most if last_words else TURN
-        read, is_empty = 0, connection.ended
-        incoming = connection.incoming
-        while messages and len(events) < most:
-            found = incoming.take()
-            if found is not None:
-                messages -= 1
-                if isinstance(found, tuple):
-                    message = codec.FROM_WORKER.decode(found)
-                    events.append(WorkerSpoke(connection.token, message))
-                elif isinstance(found, Ready):
-                    self._welcome(connection, found)
-                elif isinstance(found, Ping):
-                    connection.answer(found.pong)
-                continue
-            if is_empty or (read >= SHARE_BYTES and not last_words):
-                break
-            count = connection.receive(self._scratch)
-            read += count
-            # Less than was asked for: the rest, if any, is reported by the next poll.
-            is_empty = count < SCRATCH_BYTES and not (last_words and count)
-        else:
-            self._active[connection.fileno()] = connection  # more may be here already
-        self._weigh(connection)
-        return read
-
-    def _weigh(self, connection: WorkerConnection) -> None:
-        """Of large messages, only a few arrive at a time."""
+    def _give_turn(self, connection: WorkerConnection, events: list[FleetEvent], most: int) -> int:
+        """Hear this connection's share; how many bytes were read."""
+        share = SHARED if self._costs.is_shared(time.monotonic()) else ALONE
+        heard = self._listener.hear(connection, share, most, events)
+        if heard.has_more:
+            self._active[connection.fileno()] = connection
+        if connection.token and (heard.messages or heard.size):
+            self._costs.heard(connection, heard.messages, heard.size)
         for other in self._large.weigh(connection, time.monotonic()):
             self._watch(other)
+        return heard.size
 
     def _watch(self, connection: WorkerConnection) -> None:
         """Have epoll report what can be done for this connection now."""
-        mask = 0 if self._large.must_wait(connection) else select.EPOLLIN
+        mask = 0 if self._must_wait(connection) else select.EPOLLIN
         if connection.wants_to_send:
             mask |= select.EPOLLOUT
         if mask != connection.mask:
+            if mask & ~connection.mask & select.EPOLLIN:
+                self._active[connection.fileno()] = connection  # something may be here already
             connection.mask = mask
             self._epoll.modify(connection.fileno(), mask)
+
+    def _must_wait(self, connection: WorkerConnection) -> bool:
+        """Whether nothing may be heard of it now: it does not read, or has cost much."""
+        return (
+            connection.is_behind
+            or self._costs.rests(connection)
+            or self._large.must_wait(connection)
+        )
 
     # -- who gets in ------------------------------------------------------------------------------
 
@@ -184,28 +181,15 @@ class WorkerDoor:
             self._connections[connection.fileno()] = connection
             self._strangers[connection.fileno()] = connection
         for pid in refused:
-            worker = self._pids.get(pid)
+            worker = self.tokens.of_process(pid)
             if worker is not None:
                 self._punish(worker, "it makes connections without end", events)
 
     def _welcome(self, connection: WorkerConnection, ready: Ready) -> None:
-        """Bind the connection to the token that it brings.
-
-        The first connection with a token keeps it: who comes second, while the first lives, has the
-        token from elsewhere. A worker that lost its connection has closed it.
-        """
-        token = ready.identity
-        if ready.socket_type != b"DEALER" or len(token) != TOKEN_BYTES or not self.admits(token):
-            raise Stranger
-        first = self._tokens.get(token)
-        if first is not None:
-            if not first.is_gone():
-                raise Stranger
-            self._drop(first)
-        connection.token = token
-        self._tokens[token] = connection
-        self._pids[connection.pid] = connection
+        replaced = self.tokens.bind(connection, ready)
         del self._strangers[connection.fileno()]
+        if replaced is not None:
+            self._drop(replaced)
 
     def _look_at_clock(self, events: list[FleetEvent], now: float) -> None:
         for connection in list(self._strangers.values()):
@@ -234,16 +218,10 @@ class WorkerDoor:
         self._connections.pop(fd, None)
         self._strangers.pop(fd, None)
         self._active.pop(fd, None)
-        if self._tokens.get(connection.token) is connection:
-            del self._tokens[connection.token]
-        if self._pids.get(connection.pid) is connection:
-            del self._pids[connection.pid]
+        self._costs.forget(connection)
+        self.tokens.unbind(connection)
         with suppress(OSError):
             self._epoll.unregister(fd)
         connection.close()
         for other in self._large.dropped(connection, time.monotonic()):
             self._watch(other)
-
-
-def _everybody(token: bytes) -> bool:
-    return True

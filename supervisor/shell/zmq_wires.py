@@ -52,8 +52,13 @@ class ZmqWires:
 
     def drain(self, most: int) -> list[FleetEvent]:
         events = self.workers.drain(max(1, most - most // 4))  # the rest is kept for hosts
-        events += self.drain_hosts(most - len(events))
-        return events
+        asked = self.drain_hosts(most - len(events))
+        self.workers.drained(len(events), len(asked))
+        return events + asked
+
+    def wait_s(self) -> float | None:
+        """How long until workers must be looked after, whether or not anything arrives."""
+        return self.workers.wait_s()
 
     def drain_hosts(self, most: int) -> list[FleetEvent]:
         events: list[FleetEvent] = []

@@ -80,6 +80,7 @@ class ZygoteSeat:
     def expect(self, started: StartedZygote) -> None:
         """A zygote is on its way."""
         self.fresh = True
+        self.is_examined = True
         self._process, self._ready = started.process, started.ready
         self._epoll.register(self._ready, select.EPOLLIN)
 

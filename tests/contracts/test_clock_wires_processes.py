@@ -238,7 +238,7 @@ def _simulated_machine() -> Machine:
 def _real_machine(directory: Path) -> Iterator[Machine]:
     host = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     extra = ["--supervisor-pid", str(os.getpid()), "--work", str(directory)]
-    processes = OsProcesses(directory / "z", f"ipc://{directory}/w", 1, extra, 2)
+    processes = OsProcesses(directory, f"ipc://{directory}/w", 1, extra, 2)
     try:
         yield Machine(processes, host.pid, host.kill, lambda: None)
     finally:
@@ -259,7 +259,7 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]
 
 def test_a_worker_is_forked_killed_and_its_end_is_told(machine: Machine) -> None:
     assert machine.happened(WorkersListed) == WorkersListed((), fresh=True)
-    machine.processes.fork(TOKEN, CELL, LIFE, Limits())
+    machine.processes.fork(TOKEN, CELL, LIFE, Limits(), "process")
     forked = machine.happened(WorkerForked)
     assert isinstance(forked, WorkerForked)
     assert forked.token == TOKEN

@@ -32,6 +32,9 @@ class RunningSupervisor:
         """`python` is the command that runs Python, for instance as another user."""
         self.state = state
         command = [*python, "-m", "tidemark.supervisor", "--state", str(state)]
+        level = os.environ.get("TIDEMARK_TEST_LEVEL")
+        if level and "--isolation" not in more:
+            command += ["--isolation", level]
         self.errors = open(state.parent / f"{state.name}.stderr", "a+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [*command, *more],

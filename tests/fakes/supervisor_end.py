@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import zmq
 from tidemark.protocol import codec, values
 from tidemark.protocol.ids import Incarnation, RequestRef, worker_token
@@ -55,6 +56,14 @@ from tidemark.protocol.zygote_messages import (
 )
 
 SECONDS = 10.0
+# The tests of workers can be run at any level; by themselves they are at the one without walls.
+LEVEL = os.environ.get("TIDEMARK_TEST_LEVEL", "process")
+only_without_walls = pytest.mark.skipif(
+    LEVEL != "process", reason="a cell looks at /proc, starts processes or opens sockets"
+)
+only_with_sockets = pytest.mark.skipif(
+    LEVEL == "restricted", reason="a worker cannot connect again: its cell is replayed"
+)
 # Without it the heaps of two processes with the same history are laid out alike, address space
 # randomization or not.
 HOLES = """
@@ -98,7 +107,7 @@ class ZygoteEnd:
         *options: str,
         supervisor_pid: int | None = None,
         disturbance: int | None = None,
-        level: str = "process",
+        level: str = LEVEL,
         python: tuple[str, ...] = (sys.executable,),
     ) -> None:
         """`disturbance` is a seed: the zygote's heap has holes in places that depend on it.

@@ -246,15 +246,29 @@ def test_a_state_that_is_a_file(place: Path) -> None:
 
 
 @pytest.mark.parametrize("level", ["restricted", "sealed"])
-def test_isolation_that_cannot_be_given_is_refused(open_session: Any, level: str) -> None:
-    with pytest.raises(tidemark.IsolationUnavailableError) as caught:
-        open_session("isolated", isolation=level)
-    assert caught.value.missing
-    assert all(isinstance(line, str) for line in caught.value.missing)
-    with pytest.raises(tidemark.IsolationUnavailableError):
-        tidemark.Session(isolation=level).open()
+def test_a_level_is_had_or_refused_with_what_is_missing(open_session: Any, level: str) -> None:
+    refusal = None
+    try:
+        assert open_session(f"isolated {level}", isolation=level).isolation == level
+    except tidemark.IsolationUnavailableError as error:
+        refusal = error
+    if refusal is not None:
+        assert refusal.missing
+        assert all(line.startswith(f"{level}: ") for line in refusal.missing)
+        with pytest.raises(tidemark.IsolationUnavailableError):
+            tidemark.Session(isolation=level).open()
+
+
+def test_a_level_that_does_not_exist_and_one_that_a_session_does_not_have(
+    open_session: Any,
+) -> None:
     with pytest.raises(ValueError, match="isolation"):
         tidemark.Session(isolation="medium")
+    open_session("unconfined", isolation="process").detach()
+    with pytest.raises(tidemark.IsolationUnavailableError) as caught:
+        open_session("unconfined", isolation="sealed")
+    assert "process" in caught.value.missing[0]
+    assert open_session("unconfined").isolation == "process"
 
 
 def test_durability_that_the_supervisor_does_not_have_is_refused(

@@ -38,6 +38,7 @@ HANGS = {
 
 PROGRAM = """
 SOURCES = json.loads(sys.argv[1])
+LEVEL = sys.argv[3] or None
 def main(session):
     cells = []
     for source in SOURCES:
@@ -48,7 +49,7 @@ def main(session):
     return cells
 
 ENDING = sys.argv[2]
-session = tidemark.Session(tools=[])
+session = tidemark.Session(tools=[], isolation=LEVEL)
 if ENDING == "killed":
     session.open()
     main(session)
@@ -74,7 +75,7 @@ elif ENDING == "left open":
     say("ready")
 elif ENDING == "asyncio":
     async def run():
-        async with tidemark.AsyncSession() as session:
+        async with tidemark.AsyncSession(isolation=LEVEL) as session:
             cell = await session.create_cell("while True: pass")
             say("ready")
             await cell.observe(1000)
@@ -95,7 +96,8 @@ elif ENDING == "supervisor killed":
 def start(place: Path, ending: str, *hangs: str) -> HostProcess:
     """A host with a private supervisor below this place, and a cell for each hang."""
     sources = json.dumps([HANGS[name] for name in hangs])
-    return HostProcess(PROGRAM, sources, ending, TMPDIR=str(place))
+    level = "process" if "child" in hangs else ""  # where a cell can start processes
+    return HostProcess(PROGRAM, sources, ending, level, TMPDIR=str(place))
 
 
 def nothing_left(place: Path, seconds: float = LEFT_SECONDS_MAX) -> None:

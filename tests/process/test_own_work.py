@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,10 @@ def test_own_work_moves_a_continuing_cell(session: tidemark.Session, source: str
     assert end.error is None
 
 
-def test_own_work_waits_while_the_cell_is_paused(session: tidemark.Session, doors: Doors) -> None:
+def test_own_work_waits_while_the_cell_is_paused(
+    open_session: Callable[..., tidemark.Session], doors: Doors
+) -> None:
+    session = open_session(isolation="process")  # where the test sees its files
     cell = session.create_pausable_cell("""
 import os, threading
 ready = os.path.abspath("ready")

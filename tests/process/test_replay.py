@@ -209,8 +209,9 @@ exit("through")
 
 
 def test_what_was_said_and_not_journaled_may_change_and_nobody_saw_it(
-    session: tidemark.Session, place: Path
+    open_session: Callable[..., tidemark.Session], place: Path
 ) -> None:
+    session = open_session(isolation="process", replay=True)  # where it sees the test's files
     mark = place / "mark"
     cell = session.create_cell(
         f"import os\ntext('a')\nawait asyncio.sleep(0.01)\n"
@@ -223,7 +224,10 @@ def test_what_was_said_and_not_journaled_may_change_and_nobody_saw_it(
     assert next(e.detail for e in cell.history() if e.what == "worker lost").count("status 9")
 
 
-def test_a_divergence_ends_nothing_and_names_the_line(session: tidemark.Session) -> None:
+def test_a_divergence_ends_nothing_and_names_the_line(
+    open_session: Callable[..., tidemark.Session],
+) -> None:
+    session = open_session(isolation="process", replay=True)  # at others its number is always 1
     cell = session.create_pausable_cell(
         "import os\n\ntext('I am', os.getpid())\nawait asyncio.sleep(0)\n"
         "await tools.knock(door='never')"
@@ -246,8 +250,9 @@ def test_a_divergence_ends_nothing_and_names_the_line(session: tidemark.Session)
 
 
 def test_a_divergence_of_a_continuing_cell_is_told_to_who_observes(
-    session: tidemark.Session, doors: Doors
+    open_session: Callable[..., tidemark.Session],
 ) -> None:
+    session = open_session(isolation="process", replay=True)
     cell = session.create_cell("import os\nawait tools.knock(door=str(os.getpid()))")
     in_state(cell, "idle")
     kill(cell)
@@ -258,7 +263,7 @@ def test_a_divergence_of_a_continuing_cell_is_told_to_who_observes(
     assert cell.status().reason != ""
 
 
-@pytest.mark.parametrize("how", ["os._exit(0)", "os.kill(os.getpid(), 11)"])
+@pytest.mark.parametrize("how", ["os._exit(0)", "__import__('ctypes').string_at(0)"])
 def test_poison_is_parked_with_its_evidence(
     session: tidemark.Session, doors: Doors, how: str
 ) -> None:

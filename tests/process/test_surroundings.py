@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -37,7 +38,7 @@ exit({
 def test_a_worker_gets_no_secret_of_its_host(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
     monkeypatch.setenv("TIDE_API_KEY", "tide-secret-7")
     secret = place / "open file of the host"
-    with open(secret, "w") as file, tidemark.Session() as session:
+    with open(secret, "w") as file, tidemark.Session(isolation="process") as session:
         os.set_inheritable(file.fileno(), True)
         seen = completed(session.create_cell(LOOK)).value
     assert "TIDE_API_KEY" not in seen["environment"]
@@ -61,8 +62,10 @@ def test_a_worker_gets_no_secret_of_its_host(monkeypatch: pytest.MonkeyPatch, pl
     ],
 )
 def test_the_exit_status_of_a_worker_is_seen(
-    session: tidemark.Session, how: str, words: list[str]
+    open_session: Callable[..., tidemark.Session], how: str, words: list[str]
 ) -> None:
+    # At other levels it is the first process of its namespace, which ignores its own signals.
+    session = open_session(isolation="process", replay=True)
     cell = session.create_cell(f"import os, signal\ntext('out')\nawait asyncio.sleep(0.01)\n{how}")
     end = completed(cell)
     assert end.reason == "poison"  # it has ended every worker that it was given
@@ -90,7 +93,10 @@ def test_one_process_per_cell_and_none_after_its_end(session: tidemark.Session) 
     assert cells[0].status().pid is None
 
 
-def test_what_a_cell_started_ends_with_it(session: tidemark.Session) -> None:
+def test_what_a_cell_started_ends_with_it(
+    open_session: Callable[..., tidemark.Session],
+) -> None:
+    session = open_session(isolation="process")  # at others nothing can be started
     cell = session.create_cell("""
 import subprocess
 child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
@@ -109,7 +115,7 @@ await asyncio.Event().wait()
 
 
 def test_a_cell_whose_zygote_is_killed_is_lost_with_it_and_others_go_on_later() -> None:
-    with tidemark.Session(replay=False) as session:
+    with tidemark.Session(replay=False, isolation="process") as session:
         victim = session.create_cell("await asyncio.Event().wait()")
         until(lambda: victim.status().stuck)
         zygote = psutil.Process(pid_of(victim)).ppid()

@@ -24,7 +24,9 @@ from tidemark.protocol.worker_messages import (
     ToWorker,
 )
 
-from fakes.supervisor_end import SECONDS, CellEnd, ZygoteEnd, result
+from fakes.supervisor_end import SECONDS, CellEnd, ZygoteEnd, only_with_sockets, result
+
+pytestmark = only_with_sockets
 
 AGAIN_SECONDS = 0.005
 

@@ -22,7 +22,15 @@ from tidemark.protocol.worker_messages import (
     Waited,
 )
 
-from fakes.supervisor_end import CellEnd, ZygoteEnd, failure, result, timer
+from fakes.supervisor_end import (
+    CellEnd,
+    ZygoteEnd,
+    failure,
+    only_with_sockets,
+    only_without_walls,
+    result,
+    timer,
+)
 from fakes.waiting import until
 
 
@@ -219,6 +227,7 @@ def test_the_rest_is_said_again_to_a_new_supervisor(cell: CellEnd) -> None:
     cell.zygote.epoch = 1
 
 
+@only_with_sockets
 def test_a_supervisor_that_comes_back_is_greeted(zygote: ZygoteEnd, cell: CellEnd) -> None:
     cell.start("await tools.search()\nprint('x')\nawait tools.search()\nprint('y')")
     cell.until(Waited)
@@ -291,6 +300,7 @@ print(await future)
     assert finished.reason is Reason.ENDED
 
 
+@only_without_walls
 def test_sockets_and_subprocesses_of_a_continuing_cell(cell: CellEnd) -> None:
     source = """
 async def serve(reader, writer):

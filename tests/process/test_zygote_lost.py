@@ -22,7 +22,7 @@ await asyncio.sleep(1000)
 
 
 def test_a_killed_zygote_leaves_no_process_and_a_new_one_serves() -> None:
-    with tidemark.Session(replay=False) as session:
+    with tidemark.Session(replay=False, isolation="process") as session:
         cell = session.create_cell(DETACHED)
         event = cell.observe(yield_after=20)
         item = event.output[0]

@@ -93,6 +93,7 @@ class PlayedProcesses:
         self.living: dict[bytes, tuple[str, Incarnation, int]] = {}
         self.killed: list[bytes] = []
         self.watched: list[int] = []
+        self.missing: dict[str, tuple[str, ...]] = {}
         self.forks = True
         self.kills = True
         self.told: Callable[[str, bytes], None] = lambda what, token: None
@@ -102,7 +103,12 @@ class PlayedProcesses:
         taken, self.happened = self.happened, []
         return taken
 
-    def fork(self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits) -> None:
+    def examine(self, level: str) -> None:
+        self.happened.append(e.LevelExamined(level, self.missing.get(level, ("a kernel",))))
+
+    def fork(
+        self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits, level: str
+    ) -> None:
         self.names[token] = (cell, incarnation)
         self.told("fork", token)
         if self.forks:

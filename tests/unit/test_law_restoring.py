@@ -7,7 +7,9 @@ from tidemark.protocol import host_answers as a
 from tidemark.protocol import host_requests as h
 from tidemark.protocol import worker_messages as w
 from tidemark.protocol.packed import CellKind
+from tidemark.supervisor.core import events as e
 from tidemark.supervisor.core import records as r
+from tidemark.supervisor.core.fleet import REPLAY_PLACE_NS, REPLAYS_MAX
 
 from fakes.later_lives import (
     BEGINNING,
@@ -15,6 +17,7 @@ from fakes.later_lives import (
     continues,
     forks,
     given,
+    kinds,
     next_life,
     paused,
     records,
@@ -22,7 +25,7 @@ from fakes.later_lives import (
     waiting,
 )
 from transcripts import saying
-from transcripts.players import output
+from transcripts.players import Worker, output
 from transcripts.stage import MS, SECOND, Stage
 
 # -- supervisors ----------------------------------------------------------------------------------
@@ -236,3 +239,107 @@ def test_a_continue_after_a_replay_is_a_first_one(stage: Stage) -> None:
     again.confirms()
     assert host.answer(number) == a.ResumedGiven(1)
     assert given(again) == []
+
+
+def test_a_worker_is_never_left_with_a_full_window(stage: Stage) -> None:
+    """It stands still at a mebibyte that nobody has acknowledged, long before 64 messages."""
+    host, cell, worker = paused(stage)
+    again = saying.text("x" * 300_000)
+    host.sends(h.Resume(cell, 1, None))
+    worker.confirms()
+    host.finishes(cell, 1)
+    worker.says(*[again] * 4)
+    worker.ends(-9)
+    second = next_life(stage, cell, worker)
+    second.says(*BEGINNING, saying.waited(0))
+    for heard in range(2, 5):
+        second.says(again)
+        assert second.last(w.Acknowledge).have == heard
+
+
+# -- replays that do not end ----------------------------------------------------------------------
+
+
+def test_replays_that_hang_do_not_keep_others_for_ever(stage: Stage) -> None:
+    host = stage.host()
+    cells = [host.creates() for _ in range(REPLAYS_MAX + 1)]
+    for cell in cells:
+        worker = stage.worker(cell).hello()
+        worker.says(saying.text("a"), saying.paused(1))
+        worker.ends(-9)
+        host.sends(h.Resume(cell, 1, None))
+    for cell in cells[:-1]:
+        stage.worker(cell).hello()
+    assert forks(stage, cells[-1]) == 1
+    stage.passes(REPLAY_PLACE_NS)
+    last = stage.worker(cells[-1]).hello()
+    last.says(saying.text("a"), saying.paused(1))
+    assert len(continues(last)) == 1
+    late = stage.worker(cells[0])
+    late.says(saying.text("a"), saying.paused(1))
+    assert len(continues(late)) == 1, "it only took long"
+
+
+def test_a_reading_within_a_reading_of_the_clock(stage: Stage) -> None:
+    """A signal handler can make two ticks of one number; the worker can only keep one of them."""
+    host, cell, worker = paused(stage)
+    host.sends(h.Resume(cell, 1, None))
+    worker.confirms()
+    host.finishes(cell, 1)
+    worker.said.append(())
+    twice = ((1, 1_000), (1, 2_000), (2, 3_000))
+    worker.sends(w.Said(1, len(worker.said), twice, (saying.text("b"),), 2))
+    worker.ends(-9)
+    second = next_life(stage, cell, worker)
+    told = dict(tick for m in second.received if isinstance(m, w.Remember) for tick in m.ticks)
+    earlier = second.last(w.Start).earlier
+    assert earlier is not None
+    assert earlier.ticks == len(told) == 2
+
+
+# -- workers that come before the zygote has said who lives ----------------------------------------
+
+
+def _comes_first(stage: Stage, worker: Worker, *messages: w.FromWorker) -> None:
+    """The worker reconnects, answers the new supervisor's Adopt and says all, before any list."""
+    said = len(worker.said)
+    for epoch in (0, 2):
+        hello = w.Hello(worker.cell, worker.incarnation, epoch, True, said, 0, 77, "3.11")
+        stage.wires.arrived.append(e.WorkerSpoke(worker.token, hello))
+    for message in messages:
+        stage.wires.arrived.append(e.WorkerSpoke(worker.token, message))
+
+
+def test_a_replaying_worker_of_an_earlier_supervisor_comes_first(stage: Stage) -> None:
+    """Nobody knows how far it had come, so what it says is neither recorded nor held against it."""
+    host, cell, worker = stepped(stage)
+    worker.ends(-9)
+    second = next_life(stage, cell, worker)
+    second.says(BEGINNING[0])
+    since = len(records(stage, cell))
+    stage.crash()
+    _comes_first(stage, second, w.Said(2, 1, (), (BEGINNING[0],)))
+    stage.restart()
+    assert second.token in stage.processes.killed
+    assert kinds(stage, cell, since) == [r.WorkerIssued]
+    host.reconnects()
+    third = next_life(stage, cell, second)
+    third.says(*BEGINNING, saying.waited(0), saying.text("b"), saying.paused(2, 1))
+    assert output(host.waits(cell)) == ["a", "b"]
+
+
+def test_a_worker_that_was_given_up_comes_first(stage: Stage) -> None:
+    """It was put to sleep, and the supervisor ended before it could kill it."""
+    host, cell, worker = paused(stage)
+    host.ask(h.Hibernate(cell))
+    stage.crash()
+    stage.processes.living[worker.token] = (cell, worker.incarnation, 77)
+    _comes_first(stage, worker)
+    stage.restart()
+    assert worker.token in stage.processes.killed
+    host.reconnects()
+    number = host.sends(h.Resume(cell, 1, None))
+    second = next_life(stage, cell, worker)
+    second.says(*BEGINNING, saying.paused(1))
+    second.confirms()
+    assert host.answer(number) == a.ResumedGiven(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -218,3 +219,42 @@ def test_inputs_that_are_not_plain_data_make_no_cell(stage: Stage, inputs: bytes
     host = stage.host("tides")
     assert host.ask(creation(inputs=inputs)).code == "protocol"
     assert len(stage.loop.fleet.cells) == 0
+
+
+def best_asked(stage: Stage) -> None:
+    """From here on sessions that ask for no level get the best that can be had."""
+    world = stage.loop.fleet.world
+    stage.loop.fleet.world = replace(world, isolation="")
+
+
+def test_a_session_without_a_wish_gets_the_best_level_that_can_be_had(stage: Stage) -> None:
+    best_asked(stage)
+    stage.processes.missing = {"sealed": (), "restricted": ()}
+    host = stage.host("tides")
+    assert host.answers[1].isolation == "sealed"
+    assert stage.host("more", isolation="restricted").answers[1].isolation == "restricted"
+    host.ask(h.Detach())
+    assert stage.host("tides").answers[1].isolation == "sealed"
+
+
+def test_it_is_never_lowered_to_the_one_that_is_no_boundary(stage: Stage) -> None:
+    best_asked(stage)
+    stage.processes.missing = {"sealed": ("no namespaces",), "restricted": ()}
+    assert stage.host("tides").answers[1].isolation == "restricted"
+    other = Stage(stage.path.with_name("other.db"))
+    other.run()
+    best_asked(other)
+    refusal = other.host("tides").answers[1]
+    assert refusal.code == "isolation_unavailable"
+    assert "sealed: a kernel" in refusal.message
+    assert "restricted: a kernel" in refusal.message
+    assert other.host("tides", isolation="process").answers[1].isolation == "process"
+    other.store.close()
+
+
+def test_a_session_keeps_its_level(stage: Stage) -> None:
+    stage.processes.missing = {"sealed": ()}
+    stage.host("tides", isolation="process").ask(h.Detach())
+    refusal = stage.host("tides", isolation="sealed").answers[1]
+    assert refusal.code == "isolation_unavailable"
+    assert "never changed" in refusal.message

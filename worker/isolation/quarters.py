@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from hashlib import blake2b
+from typing import Final, Protocol
 
 from ...protocol.limits import Limits
 from .. import scratch
 from .cgroups import Cage
 from .levels import Level
+
+NAME_BYTES: Final = 6
 
 
 class Sockets(Enum):
@@ -46,8 +49,14 @@ class Quarters(Protocol):
     level: Level
     proc: int  # the process table of the outside
 
-    def prepare(self, limits: Limits) -> Berth:
+    def prepare(self, cell: str, limits: Limits) -> Berth:
         """Make ready what a worker needs. Raises OSError: the machine could not give it."""
+
+    def left_over(self, work: str = "") -> list[str]:
+        """Directories of earlier lives, also that of `work`, moved where they are in nobody's way.
+
+        The caller removes them.
+        """
 
     def clear(self, berth: Berth) -> None:
         """The worker is gone; what is on the disk is left to the caller."""
@@ -89,8 +98,11 @@ class OpenQuarters:
     def __post_init__(self) -> None:
         self.directories = Directories(self.work)
 
-    def prepare(self, limits: Limits) -> Berth:
-        return Berth(self.directories.make(), limits)
+    def prepare(self, cell: str, limits: Limits) -> Berth:
+        return Berth(self.directories.make(cell), limits)
+
+    def left_over(self, work: str = "") -> list[str]:
+        return self.directories.take_aside(work)
 
     def clear(self, berth: Berth) -> None:
         """Nothing was taken."""
@@ -118,21 +130,36 @@ class OpenQuarters:
 
 
 class Directories:
-    """Numbered directories in one."""
+    """Directories in one; each has the same name in every life of its cell, which may show it."""
 
     def __init__(self, parent: str) -> None:
         self._parent = parent
-        self._made = 0
+        self._moved = 0
+        self._aside: list[str] = []
 
-    def make(self) -> str:
-        """A new empty one.
+    def make(self, cell: str) -> str:
+        """A new empty one; that of a life before is moved aside.
 
         Raises:
             OSError: the system gave none.
         """
+        name = f"w{blake2b(cell.encode(), digest_size=NAME_BYTES).hexdigest()}"
+        path = os.path.join(self._parent, name)
+        if os.path.lexists(path):
+            self._aside.append(self._move_aside(path))
+        return scratch.make(self._parent, name)
+
+    def _move_aside(self, path: str) -> str:
         while True:
-            self._made += 1
-            try:
-                return scratch.make(self._parent, f"w{self._made:06d}")
-            except FileExistsError:  # left behind by a zygote that was killed
-                continue
+            self._moved += 1
+            aside = os.path.join(self._parent, f"old{self._moved:06d}")
+            if not os.path.lexists(aside):  # left behind by a zygote that was killed
+                os.rename(path, aside)
+                return aside
+
+    def take_aside(self, path: str) -> list[str]:
+        """What was moved aside since the last call, and this one, if it is given and there."""
+        if path and os.path.lexists(path):
+            self._aside.append(self._move_aside(path))
+        aside, self._aside = self._aside, []
+        return aside

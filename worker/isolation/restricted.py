@@ -52,11 +52,14 @@ class RestrictedQuarters:
         self._program = filters.first_filter(machine, Policy(marks, Sockets.GIVEN_UP))
         self._no_sockets = filters.no_sockets_filter(machine)
 
-    def prepare(self, limits: Limits) -> Berth:
+    def left_over(self, work: str = "") -> list[str]:
+        return self._directories.take_aside(work)
+
+    def prepare(self, cell: str, limits: Limits) -> Berth:
         cage = walls.cage_for(self._cages, limits)
         user = None
         try:
-            work = self._directories.make()
+            work = self._directories.make(cell)
             if self._users is not None:
                 user = self._users.take()
                 os.chown(work, user, user)

@@ -23,14 +23,21 @@ FILES_MAX: Final = 65_536
 
 
 class SealedQuarters:
-    """For the zygote, when it is in its own root and process namespace; see `enter_root`."""
+    """For the zygote. Every cell is the first process of a namespace of its own."""
 
     level = Level.SEALED
 
     def __init__(
-        self, proc: int, workers: str, users: UserNumbers | None, cages: Cages | None
+        self,
+        proc: int,
+        workers: Sequence[str],
+        users: UserNumbers | None,
+        cages: Cages | None,
     ) -> None:
-        """`proc` is the process table outside; without `users` a cell has a user namespace.
+        """For a zygote in the root of `enter_root`.
+
+        `proc` is the process table outside, `workers` has the names there of the directory with
+        the workers' socket; without `users` a cell has a user namespace.
 
         Raises:
             OSError: the kernel refused.
@@ -45,7 +52,10 @@ class SealedQuarters:
         program = filters.first_filter(this_machine(), Policy(Marks.REAL, Sockets.KEPT))
         self._program = filters.for_process(program, FIRST_OF_ITS_NAMESPACE)
 
-    def prepare(self, limits: Limits) -> Berth:
+    def left_over(self, work: str = "") -> list[str]:
+        return []  # they went with their namespaces
+
+    def prepare(self, cell: str, limits: Limits) -> Berth:
         cage = walls.cage_for(self._cages, limits)
         try:
             user = self._users.take() if self._users is not None else None
@@ -78,9 +88,10 @@ class SealedQuarters:
 
     def endpoint(self, endpoint: str) -> str:
         directory, name = os.path.split(endpoint.removeprefix("ipc://"))
-        if os.path.realpath(directory) == directory and directory == self._workers:
+        if directory in self._workers:
             return f"ipc://{jail_root.WORKERS}/{name}"
-        raise OSError(f"{endpoint} is not in {self._workers}; start the zygote with its --workers")
+        places = " or ".join(self._workers)
+        raise OSError(f"{endpoint} is not in {places}; start the zygote with its --workers")
 
     def move_in(self, berth: Berth) -> None:
         wanted = namespaces.MOUNTS | namespaces.SHARED_MEMORY

@@ -43,7 +43,7 @@ def run(quarters: Quarters, targets: Targets) -> dict[str, str]:
         Unsealed: a cell cannot even be confined here.
     """
     with step("a first cell"):
-        berth = quarters.prepare(LIMITS.over(LIMITS_OF_LEVEL[quarters.level.value]))
+        berth = quarters.prepare("self-test", LIMITS.over(LIMITS_OF_LEVEL[quarters.level.value]))
         door = quarters.endpoint(f"ipc://{targets.door}").removeprefix("ipc://")
         heard, told = os.pipe()
         cell = _Cell(quarters, berth, targets, door, told, os.getpid())
