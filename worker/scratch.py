@@ -26,7 +26,7 @@ def remove(path: str) -> None:
         OSError: something in it cannot be removed.
     """
     try:
-        root = os.open(path, OPEN_FLAGS)
+        root = _opened(path)
     except FileNotFoundError:
         return
     prefix = f"moved-{os.urandom(8).hex()}-"  # a name that nothing in the tree can have
@@ -45,6 +45,20 @@ def remove(path: str) -> None:
     finally:
         os.close(root)
     os.rmdir(path)
+
+
+def _opened(path: str) -> int:
+    """Open a directory, also one that its owner has closed to everybody."""
+    try:
+        return os.open(path, OPEN_FLAGS)
+    except PermissionError:
+        place = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            # By its descriptor: the path could lead elsewhere by now.
+            os.chmod(f"/proc/self/fd/{place}", 0o700)
+        finally:
+            os.close(place)
+        return os.open(path, OPEN_FLAGS)
 
 
 def _empty(directory: int, root: int, prefix: str, moved: int) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import tidemark
-from tidemark import Cell, Completed, Limits, PausableCell, Tool, Yielded
+from tidemark import Cell, Completed, Limits, PausableCell, Pending, Tool, Yielded
 from tidemark.protocol.values import NotPlainData
 
 from fakes.cells import shown
@@ -20,10 +20,11 @@ from fakes.process_watch import alive
 from fakes.waiting import until
 
 BREACH = "BREACH"  # a cell says so when the system has allowed what it must not
+BROKEN = "BROKEN"  # and so when one of its threads has failed
 READY = "READY"  # and so when it is time to look at it, while it lives
 TERMINATE_SECONDS_MAX = 5.0
 # An attack that ends by one of these has not been carried out.
-BROKEN = re.compile(
+MISTAKE = re.compile(
     r"^(NameError|ImportError|ModuleNotFoundError|SyntaxError|AttributeError|TypeError)", re.M
 )
 # Every source begins with this. `target` is what `Ground.told` has.
@@ -84,7 +85,6 @@ class Attack:
         judge: looks while the cell lives, or right after it has ended by itself.
         after: looks when its worker is gone.
         open_at: where it is not stopped, and why that is so: a level, or a `Place` in words.
-        known_hole: why it is not stopped at any level though it should be.
         depends: where the machine decides, and on what.
         memory: bytes that the supervisor must not take more are watched, and the sibling's speed.
         seconds: how long to wait for READY or the end.
@@ -97,8 +97,6 @@ class Attack:
     after: Judge = nothing
     open_at: Mapping[str, str] = field(default_factory=dict)
     depends: Mapping[str, str] = field(default_factory=dict)
-    unsettled: str = ""  # a defect that shows at times: either result is taken until it is mended
-    known_hole: str = ""  # not stopped anywhere, and to be mended; then this line must go
     limits: Limits | None = None
     tools: tuple[Tool | Callable[..., Any], ...] = ()
     pausable: str = ""  # any text: the cell stops at frontiers, and is judged at its first
@@ -108,13 +106,13 @@ class Attack:
 
     def expected_open(self, place: Place) -> str:
         """Why it is not stopped there; empty: it must be."""
-        return self.known_hole or self.open_at.get(str(place), self.open_at.get(place.level, ""))
+        return self.open_at.get(str(place), self.open_at.get(place.level, ""))
 
     def machine_decides(self, place: Place) -> str:
         """On what of the machine it depends there; empty: on nothing."""
         if self.expected_open(place):
             return ""
-        return self.unsettled or self.depends.get(str(place), self.depends.get(place.level, ""))
+        return self.depends.get(str(place), self.depends.get(place.level, ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +149,7 @@ def _attacked(attack: Attack, ground: Ground) -> list[str]:
             found.append(ground.slowed(attack.floods))
         found.append(_end(scene))
         found.append(attack.after(scene))
+        assert BROKEN not in scene.said, f"the attack is broken: {scene.said}"
         _check_flood(attack, scene)
     except tidemark.SupervisorUnavailableError:
         found.append("the supervisor does not answer")
@@ -184,6 +183,8 @@ def _watch(scene: Scene, seconds: float) -> None:
     if isinstance(scene.cell, PausableCell):
         paused = scene.cell.wait_to_pending(timeout=seconds)
         scene.said += shown(paused)
+        assert isinstance(paused, Pending), f"the attack is broken: {paused}"
+        assert paused.tool_calls, f"the attack has not begun: {paused}"
         scene.pid = scene.cell.status().pid or 0
         return
     until(lambda: scene.cell.status().state != "starting", what="the attack's beginning")
@@ -202,7 +203,7 @@ def _watch(scene: Scene, seconds: float) -> None:
 def _check(attack: Attack, scene: Scene) -> None:
     """An attack that fails by its own mistake would be held for ever."""
     error = scene.event.error if scene.event is not None else None
-    mistake = BROKEN.search(error or "")
+    mistake = MISTAKE.search(error or "")
     assert attack.may_break or not mistake, f"the attack is broken: {error}"
 
 

@@ -12,34 +12,9 @@ _WINDOW = "the worker waits for the journal; each gets its share of a turn"
 OPEN_CALLS = (tidemark.Tool(name="wait", external=True),)
 
 
-SLOWS = (
-    "a defect to be mended: a worker's share of a turn is counted in messages and bytes and not in "
-    "items, so that siblings can wait for many times their usual cycle, and the supervisor take "
-    "more than 64 MiB"
-)
-
-
-SLOW = frozenset(
-    {
-        "flood of output",
-        "flood of large output",
-        "flood of empty output",
-        "flood of notifications",
-        "flood of abandoned calls",
-        "flood of yields",
-        "flood of stored values",
-        "flood of threads that speak",
-        "output without waiting for the journal",
-        "messages of a hundred thousand items",
-        "what was said before, without end",
-        "questions whose answers it does not read",
-    }
-)
-
-
 def endless(name: str, source: str, by: str = _WINDOW) -> Attack:
     """One that goes on while the sibling's speed is measured."""
-    return Attack(name, source, by, floods=name, unsettled=SLOWS if name in SLOW else "")
+    return Attack(name, source, by, floods=name)
 
 
 def _bounded(name: str, source: str, limit: str, limits: Limits | None = None) -> Attack:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from fakes.waiting import until
 from hostile.attack import Attack, Family, Scene, has_ended, lives_on
+from hostile.floods import OPEN_CALLS
 from hostile.wire import WIRE
 
-UNREAD = (
-    "a defect: nobody looks at a worker's bytes for a value before the host, whose call then fails "
-    "with an error that it does not know"
-)
 WORTHLESS = "nothing in the cell's process is trusted"
 
 
@@ -25,6 +25,12 @@ def _only_itself(name: str, source: str) -> Attack:
 
 def _not_moved(scene: Scene) -> str:
     """A paused cell is where it was, or has ended; no generation was consumed."""
+    with suppress(AssertionError):  # it is held, if nothing moves within that time
+        until(lambda: _moved(scene) or scene.cell.status().state == "completed", seconds=1)
+    return _moved(scene)
+
+
+def _moved(scene: Scene) -> str:
     status = scene.cell.status()
     if status.consumed_generation:
         return f"generation {status.consumed_generation} was consumed by nobody"
@@ -34,19 +40,28 @@ def _not_moved(scene: Scene) -> str:
     return ""
 
 
+# Without its pause: the thread must be there before the first frontier.
+AT_ONCE = WIRE.replace("await asyncio.sleep(0.02)", "")
+
+
 def _paused(name: str, act: str) -> Attack:
     """A thread of a paused cell says what only the gate may say."""
-    source = f"""{WIRE}
+    source = f"""{AT_ONCE}
 import time as _time
 def act():
     while link.steps is None or stream.pending:
         pass
     _time.sleep(0.2)
-    {act}
+    try:
+        {act}
+    except Exception as error:
+        text("BROKEN", repr(error))
 threading.Thread(target=act, daemon=True).start()
-await tools.wait()
+await tools.wait(value=0)
 """
-    return Attack(name, source, "the supervisor's own state", _not_moved, pausable="pausable")
+    return Attack(
+        name, source, "the supervisor's own state", _not_moved, pausable="yes", tools=OPEN_CALLS
+    )
 
 
 ATTACKS = (
@@ -103,14 +118,12 @@ print("tide")
         "an end with a value that is none",
         WIRE + "link.finish(Reason.ENDED, None, b'\\xc1')",
         WORTHLESS,
-        known_hole=UNREAD,
     ),
     Attack(
         "a stored value that is none",
         WIRE + "say(said(wm.Wrote('k', b'\\xc1', b'd' * 16)))\nexit(1)",
         WORTHLESS,
         after=_unreadable,
-        known_hole=UNREAD,
     ),
     Attack(
         "end by an error that claims to be a limit of ours",
@@ -124,9 +137,12 @@ print("tide")
         "reasons that are the supervisor's to give",
         lives_on,
     ),
-    _paused("confirm a resume that nobody asked for", "say(said(wm.Confirmed(1, 1, (1, 1), 0)))"),
+    _paused(
+        "confirm a resume that nobody asked for",
+        "say(said(wm.Confirmed(1, 1, RequestRef(1, 1), 0)))",
+    ),
     _paused("show a frontier beyond the next", "say(said(wm.Paused(9, 0, None, ())))"),
     _paused("show a second frontier without a resume", "say(said(wm.Paused(2, 0, None, ())))"),
-    _paused("open its own gate", "link.steps.open(1, 10**6); link.open_gate()"),
+    _paused("open its own gate", "link.steps.left, link.steps.upto = 1, 10**6; link.open_gate()"),
 )
 FAMILY = Family("The harness in the cell's process", ATTACKS)

@@ -14,6 +14,7 @@ WIRE = """
 import gc, zmq
 from tidemark.protocol import codec
 from tidemark.protocol import worker_messages as wm
+from tidemark.protocol.ids import RequestRef
 from tidemark.protocol.packed import OutputKind, Reason
 from tidemark.worker.link import Link
 link = next(thing for thing in gc.get_objects() if type(thing) is Link)
@@ -91,8 +92,10 @@ def _flood(name: str, source: str) -> Attack:
 def flood():
     try:
 {chr(10).join("        " + line for line in source.strip().splitlines())}
-    except OSError:
+    except (OSError, zmq.ZMQError):
         pass
+    except Exception as error:
+        text("BROKEN", repr(error))
 threading.Thread(target=flood, daemon=True).start()
 ready()
 {_WAIT}"""
@@ -122,7 +125,10 @@ _FORGED = (
     ),
     _forged("a second greeting", "connection().sendall(greeting())"),
     _forged("a frontier that it has not reached", "say(said(wm.Paused(7, 0, None, ())))"),
-    _forged("a confirmation of what was never asked", "say(said(wm.Confirmed(3, 1, (1, 1), 0)))"),
+    _forged(
+        "a confirmation of what was never asked",
+        "say(said(wm.Confirmed(3, 1, RequestRef(1, 1), 0)))",
+    ),
     _forged("an input that it was never given", "say(said(wm.Waited(99, None, ())))"),
     _forged("a call out of its order", "say(said(wm.Called(77, 'echo', b'\\x80', b'd' * 16)))"),
     _forged("a result of its own for a call", "say(said(wm.Abandoned(5)))"),
