@@ -152,6 +152,8 @@ class Server:
         wait_ns = self._loop.wait_ns()
         wait_s = 1.0 if wait_ns is None else min(1.0, -(-wait_ns // 1_000_000) / 1_000)
         workers_s = None if self._loop.hears_only_hosts else self._wires.wait_s()
+        if self._wires.hosts_wait():
+            return 0.0
         wait_s = wait_s if workers_s is None else min(wait_s, workers_s)
         return min(wait_s, 0.02) if self._leave_at_ns else wait_s
 

@@ -56,6 +56,10 @@ class ZmqWires:
         self.workers.drained(len(events), len(asked))
         return events + asked
 
+    def hosts_wait(self) -> bool:
+        """Whether a host's message can be read; to be asked before resting on the descriptor."""
+        return bool(int(self.hosts.get(zmq.EVENTS)) & zmq.POLLIN)
+
     def wait_s(self) -> float | None:
         """How long until workers must be looked after, whether or not anything arrives."""
         return self.workers.wait_s()
@@ -64,7 +68,7 @@ class ZmqWires:
         events: list[FleetEvent] = []
         while len(events) < most:
             # Asking is much cheaper than an exception, and most askings find nothing.
-            if not int(self.hosts.get(zmq.EVENTS)) & zmq.POLLIN:
+            if not self.hosts_wait():
                 break
             try:
                 who, *frames = self.hosts.recv_multipart(zmq.NOBLOCK)
