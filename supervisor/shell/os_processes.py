@@ -20,6 +20,7 @@ from ...protocol.zygote_messages import (
     FromZygote,
     Kill,
     Living,
+    Report,
 )
 from ..core.events import (
     FleetEvent,
@@ -35,7 +36,7 @@ from .host_watch import HostWatch
 from .orphans import become_subreaper, kill_children
 from .process_table import usage_of
 from .zygote_link import ZygoteGone
-from .zygote_seat import ZygoteSeat
+from .zygote_seat import ENDED_EARLY, ZygoteSeat
 from .zygote_start import LEVELS, StartedZygote, zygote_socket
 
 
@@ -79,10 +80,11 @@ class OsProcesses:
 
     def examine(self, level: str) -> None:
         seat = self._seats[level]
-        if seat.link is not None:
+        if seat.has_reported:
             self._gone.append(LevelExamined(level, ()))
         else:
-            seat.start()  # it says what it found when it is up
+            seat.is_examined = True
+            seat.start()  # unless one is there; it says what it found when it is up
 
     def retake(self, epoch: int) -> None:
         """Take command again in a new epoch: the zygotes say once more who lives."""
@@ -93,18 +95,21 @@ class OsProcesses:
 
     def _on_ready(self, seat: ZygoteSeat) -> None:
         missing = seat.hear_ready()
-        if missing is None:
+        if not missing:
             return
+        self._examined(seat, missing)
+        self._nobody(seat)
+        why = f"isolation {seat.level}: {'; '.join(missing)}"[:1_000]
+        self._gone += [WorkerNotForked(fork.token, why) for fork in seat.unmade()]
+
+    def _examined(self, seat: ZygoteSeat, missing: tuple[str, ...]) -> None:
         if seat.is_examined:
             seat.is_examined = False
             self._gone.append(LevelExamined(seat.level, missing))
-        if missing:
-            self._nobody(seat)
-            why = f"isolation {seat.level}: {'; '.join(missing)}"[:1_000]
-            self._gone += [WorkerNotForked(fork.token, why) for fork in seat.unmade()]
 
     def _lost(self, seat: ZygoteSeat) -> None:
         """The zygote is gone and the kernel kills its workers."""
+        was_own = seat.is_own
         seat.leave()
         others = {each.pid for each in self._seats.values()}
         kill_children(spared={pid for pid in others if pid is not None})
@@ -113,6 +118,10 @@ class OsProcesses:
                 self._forget_pidfd(token)
         self._gone.append(ZygoteLost(seat.level))
         self._nobody(seat)
+        if was_own:
+            self._examined(seat, (ENDED_EARLY,))
+        elif seat.is_examined:
+            seat.start()  # what an earlier supervisor's has found, it did not say; ours will
 
     # -- the port ---------------------------------------------------------------------------------
 
@@ -155,6 +164,9 @@ class OsProcesses:
                     ended.token, ended.status, ended.killed, ended.reason, ended.limit, ended.used
                 )
             )
+        elif isinstance(message, Report):
+            seat.has_reported = True
+            self._examined(seat, ())  # a zygote without its level does not serve
         elif isinstance(message, Living):
             for (token, _), pidfd in zip(message.workers, fds, strict=True):
                 self._pidfds[token] = (pidfd, seat.level)

@@ -17,6 +17,7 @@ from .zygote_start import StartedZygote, start_zygote
 READY: Final = b"ready"
 REFUSED: Final = b"refused "
 WORD_BYTES_MAX: Final = 64 * 1024
+ENDED_EARLY: Final = "its zygote ended before it was ready; see supervisor.log"
 
 
 class ZygoteSeat:
@@ -26,7 +27,9 @@ class ZygoteSeat:
         link: the connection to a zygote under our command; None without one.
         fresh: the zygote was started by this supervisor.
         living: workers that it has listed so far, while it lists them.
-        is_examined: somebody waits to know whether this level can be had.
+        is_examined: somebody waits to know whether this level can be had. A zygote that is under
+            our command may not have tried it yet: its report tells.
+        has_reported: the zygote under our command has tried its level, and has it.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class ZygoteSeat:
         self.fresh = False
         self.living: list[tuple[bytes, int]] = []
         self.is_examined = False
+        self.has_reported = False
         self._extra = extra
         self._log = log
         self._epoll = epoll
@@ -56,6 +60,11 @@ class ZygoteSeat:
     def pid(self) -> int | None:
         """The zygote's process, if this supervisor has started it."""
         return None if self._process is None else self._process.pid
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this supervisor has started the zygote that is there or on its way."""
+        return self._process is not None
 
     @property
     def is_vacant(self) -> bool:
@@ -114,6 +123,10 @@ class ZygoteSeat:
             self._take_command()
             return ()
         self.leave()
+        # One that a killed supervisor had only just started may have come first. Nobody has
+        # commanded it yet: we hold the state directory since before it listened.
+        if not word and self.find():
+            return None
         return _missing(word)
 
     def retake(self, epoch: int) -> None:
@@ -153,6 +166,7 @@ class ZygoteSeat:
             self._process.wait()
             self._process = None
         self.living.clear()
+        self.has_reported = False
 
     def quit(self, seconds: float) -> None:
         """End the zygote and its workers; returns when they are gone."""
@@ -190,4 +204,4 @@ def _missing(word: bytes) -> tuple[str, ...]:
         missing = [f"{p['name']}: {p['reason']} ({p['remedy']})"[:1_000] for p in needed]
     except (ValueError, KeyError, TypeError):
         missing = []
-    return tuple(missing) or ("its zygote ended before it was ready; see supervisor.log",)
+    return tuple(missing) or (ENDED_EARLY,)

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,28 @@ def test_what_a_killed_guardian_has_left_is_removed_and_what_lives_is_not() -> N
     for each in (living, second):
         each.remove()
         assert not os.path.exists(each.path)
+
+
+def test_a_directory_that_was_taken_for_one_of_the_dead_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between making and locking it another guardian may sweep."""
+    lost: list[str] = []
+    make = tempfile.mkdtemp
+
+    def swept(prefix: str, dir: str) -> str:
+        path = make(prefix=prefix, dir=dir)
+        if not lost:
+            lost.append(path)
+            os.rmdir(path)
+        return path
+
+    monkeypatch.setattr("tempfile.mkdtemp", swept)
+    ground = Ground(0o700)
+    assert lost != [ground.path]
+    assert os.path.isdir(ground.path)
+    ground.remove()
+    assert not os.path.exists(ground.path)
 
 
 def test_a_witness_of_a_dead_process_tells_at_once() -> None:

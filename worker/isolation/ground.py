@@ -24,15 +24,31 @@ class Ground:
             OSError: the system gave none.
         """
         _sweep()
-        self.path = tempfile.mkdtemp(prefix=PREFIX, dir=PARENT)
-        self._lock = os.open(self.path, scratch.OPEN_FLAGS)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        while True:
+            self.path = tempfile.mkdtemp(prefix=PREFIX, dir=PARENT)
+            lock = _locked(self.path)
+            if lock is not None:
+                break
+        self._lock = lock
         os.chmod(self.path, mode)
 
     def remove(self) -> None:
         """Remove it with all that is in it."""
         scratch.remove(self.path)
         os.close(self._lock)
+
+
+def _locked(path: str) -> int | None:
+    """Lock a new directory; None: another guardian has taken it for one of the dead."""
+    try:
+        lock = os.open(path, scratch.OPEN_FLAGS)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if os.path.exists(path):
+        return lock
+    os.close(lock)
+    return None
 
 
 def _sweep() -> None:
