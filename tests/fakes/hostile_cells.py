@@ -74,6 +74,7 @@ time.sleep(1_000)
 """,
     "claimed": """
 peer = as_myself()
+begin()  # before it: this alone may end the worker
 peer.sendall(frame(1, b"TM" + bytes([1, 2])) + struct.pack(">BQ", 2, 2**62))
 flood(peer, b"x" * 1_000_000)
 """,
