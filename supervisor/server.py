@@ -82,12 +82,14 @@ class Server:
             started_ns=self._clock.now_ns(),
             packers=PACKERS,
             private=settings.private,
+            spares=settings.spares,
+            hibernate_ns=int(settings.hibernate_seconds * 1e9),
         )
         return Loop(Ports(self._store, self._wires, self._processes, self._clock), world)
 
     def _expects(self, token: bytes) -> bool:
         """Whether one of our cells has, or will have, a worker with this token."""
-        return self._loop.fleet.by_token(token) is not None
+        return self._loop.fleet.expects(token)
 
     def _announce(self) -> None:
         self.directory.announce(

@@ -34,6 +34,7 @@ class Child:
     Attributes:
         pid: its number here.
         pid_outside: its number where the supervisor is.
+        door: what a spare one waits for when it has its cell; -1: for nothing.
     """
 
     token: bytes
@@ -41,7 +42,20 @@ class Child:
     pid_outside: int
     pidfd: int
     berth: Berth
+    door: int = -1
     is_killed: bool = False
+
+    def open_door(self) -> None:
+        """Let it begin; it may be gone already."""
+        if self.door >= 0:
+            os.eventfd_write(self.door, 1)
+            self.close_door()
+
+    def close_door(self) -> None:
+        """Let go of it."""
+        if self.door >= 0:
+            os.close(self.door)
+            self.door = -1
 
 
 class Nursery:
@@ -87,16 +101,20 @@ class Nursery:
         quarters = self._quarters
         limits = message.limits.over(LIMITS_OF_LEVEL[quarters.level.value])
         endpoint = quarters.endpoint(message.endpoint)
-        berth = quarters.prepare(message.cell, limits)
-        for work in quarters.left_over():
-            self._sweep(work)
+        berth = quarters.prepare(message.cell or f"spare {message.token.hex()}", limits)
+        self._sweep_left_over()
+        # Only where the directory has a name of its own has anybody to wait for it.
+        is_lodged = bool(message.cell) or berth.work == quarters.work_of("")
+        door = -1 if is_lodged else os.eventfd(0, os.EFD_CLOEXEC)
         try:
             pid = quarters.fork()
         except OSError:
+            if door >= 0:
+                os.close(door)
             self._vacate(berth)
             raise
         if pid == 0:
-            ties = Ties(message.token, self._confession)
+            ties = Ties(message.token, self._confession, door=door)
             inside = replace(message, endpoint=endpoint, limits=limits)
             live(inside, quarters, berth, ties, self._pid, self._signals, self._reproducible)
         try:
@@ -104,10 +122,30 @@ class Nursery:
             outside = quarters.number_outside(pid, pidfd)
         except OSError:  # no descriptor is left; the end of an unknown child is of no interest
             os.kill(pid, signal.SIGKILL)
+            if door >= 0:
+                os.close(door)
             raise
-        child = Child(message.token, pid, outside, pidfd, berth)
+        child = Child(message.token, pid, outside, pidfd, berth, door)
         self._by_token[child.token] = self._by_pid[pid] = child
         return child
+
+    def lodge(self, token: bytes, cell: str) -> None:
+        """A spare worker has this cell now. Ignores unknown ones, and those who have theirs."""
+        child = self._by_token.get(token)
+        if child is None or child.door < 0:
+            return
+        try:
+            self._quarters.lodge(child.berth, cell)
+        except OSError as error:
+            print(f"worker {child.pid_outside}: no work directory: {error}", file=sys.stderr)
+            self.kill(token)
+            return
+        child.open_door()
+        self._sweep_left_over()
+
+    def _sweep_left_over(self) -> None:
+        for work in self._quarters.left_over():
+            self._sweep(work)
 
     def _vacate(self, berth: Berth) -> None:
         self._quarters.clear(berth)
@@ -168,6 +206,7 @@ class Nursery:
     def _end(self, child: Child, status: int, usage: struct_rusage) -> Ended:
         del self._by_token[child.token]
         os.close(child.pidfd)
+        child.close_door()
         reason = MEANINGS.get(status, "")
         if status == EXIT_UNSEALED:
             reason += f": {self._confession_of(child.token)}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...protocol.host_requests import AskEvents, Attach
-from ...protocol.ids import Incarnation, RequestRef, cell_id, worker_token
+from ...protocol.ids import Incarnation, RequestRef, cell_id, spare_token, worker_token
 from ...protocol.packed import ToolSpec
 from . import records as r
 from .alarms import Alarms
@@ -25,6 +25,7 @@ from .hosts import Attachment, Session
 from .law import CellState, Outcome
 from .past import Past
 from .shelf import Shelf
+from .spare import Kind, Spare
 from .stream_steps import Packers
 
 FORKS_MAX = 8  # more at once only makes each of them slower
@@ -42,6 +43,8 @@ class World:
         secret: 32 bytes of the journal from which tokens and seeds are derived.
         isolation: the level of sessions that ask for none; empty: the best that can be had.
         private: the supervisor ends with its host.
+        spares: how many workers are kept ready that no cell has.
+        hibernate_ns: how long a cell is idle before it gives up its worker; 0: for ever.
     """
 
     epoch: int
@@ -54,6 +57,8 @@ class World:
     started_ns: int
     packers: Packers
     private: bool = False
+    spares: int = 0
+    hibernate_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,8 @@ class Fleet:
         self.wake_queue: Shelf[str, None] = Shelf()
         self.restoring: Shelf[str, int] = Shelf()
         self.pasts: Shelf[str, Past] = Shelf()
+        self.spares: Shelf[bytes, Spare] = Shelf()
+        self.kinds: Shelf[Kind, int] = Shelf()
         self.watches: Shelf[RequestRef, Watch] = Shelf()
         self.numbers: Shelf[str, int] = Shelf()
         self.by_host_token: Shelf[bytes, int] = Shelf()
@@ -107,6 +114,7 @@ class Fleet:
         self.draining = False
         self.journal = 0
         self.listed: set[str] = set()
+        self.spares_at_ns: int | None = None
         self.dropped = 0
         self.alarms = Alarms()
         self.finished: dict[str, None] = {}
@@ -207,9 +215,11 @@ class Fleet:
 
     def adopt_facts(self, cell: Cell) -> CellState:
         """A cell read back from the journal."""
-        token = b""
-        if cell.incarnation is not None:
-            token = worker_token(self.world.secret, cell.id, cell.incarnation)
+        token, life, secret = b"", cell.incarnation, self.world.secret
+        if life is not None:
+            token = worker_token(secret, cell.id, life)
+            if cell.spare:
+                token = spare_token(secret, life.epoch, cell.spare)
         state = CellState(cell, token=token)
         if cell.phase is not Phase.FINISHED and token:
             self.tokens[token] = cell.id
@@ -220,6 +230,10 @@ class Fleet:
         name = self.tokens.get(token)
         state = None if name is None else self.cells.get(name)
         return state if state is not None and state.token == token else None
+
+    def expects(self, token: bytes) -> bool:
+        """Whether there is, or will be, a worker with this token."""
+        return token in self.spares or self.by_token(token) is not None
 
     def deaf(self, token: bytes, now_ns: int) -> None:
         """This worker could not be sent something: ask it what it has, and begin from there."""
@@ -272,5 +286,5 @@ class Fleet:
         moments = [watch.deadline_ns for watch in self.watches.values()]
         if len(self.wake_queue):
             moments += self.restoring.values()
-        first = self.alarms.first_ns()
-        return min([*moments, first] if first is not None else moments, default=None)
+        moments += [at for at in (self.alarms.first_ns(), self.spares_at_ns) if at is not None]
+        return min(moments, default=None)

@@ -12,6 +12,7 @@ from ...protocol.ids import RequestRef
 from ...protocol.worker_messages import Hello
 from . import events as e
 from . import records as r
+from . import spares
 from .apply import apply, created
 from .attach_routes import close_if_done, end_attachment, on_examined
 from .create_routes import create_key
@@ -122,6 +123,7 @@ def take(fleet: Fleet, event: e.FleetEvent, journal: int, now_ns: int) -> Reques
         on_examined(fleet, event, journal, now_ns)
     else:
         fleet.draining = True
+        spares.drop_all(fleet)
     if len(fleet.closing):
         close_if_done(fleet, now_ns)
     if len(fleet.wake_queue) or len(fleet.fork_queue):
@@ -134,6 +136,7 @@ def on_time(fleet: Fleet, now_ns: int) -> None:
     for name in fleet.alarms.due(now_ns):
         _on_due(fleet, name, now_ns)
         fleet.put(fleet.cells[name], now_ns)
+    spares.on_time(fleet, now_ns)
     for watch in list(fleet.watches.values()):
         if watch.deadline_ns <= now_ns:
             fleet.watches.pop(watch.ref)

@@ -20,6 +20,7 @@ from ...protocol.zygote_messages import (
     FromZygote,
     Kill,
     Living,
+    Lodge,
 )
 from ..core.events import (
     FleetEvent,
@@ -173,6 +174,11 @@ class OsProcesses:
         self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits, level: str
     ) -> None:
         self._seats[level].fork(Fork(token, cell, incarnation, self._endpoint, limits))
+
+    def lodge(self, token: bytes, cell: str) -> None:
+        found = self._pidfds.get(token)
+        if found is not None:
+            self._seats[found[1]].send(Lodge(token, cell))
 
     def kill(self, token: bytes) -> None:
         found = self._pidfds.get(token)

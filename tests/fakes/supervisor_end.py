@@ -201,7 +201,7 @@ class ZygoteEnd:
         incarnation = Incarnation(self.epoch, self._made)
         token = worker_token(b"s" * 32, cell, incarnation)
         self.tell(Fork(token, cell, incarnation, self.endpoint, limits or Limits()))
-        end = self._cells[token] = CellEnd(self, token, cell, limits or Limits())
+        end = self._cells[token] = CellEnd(self, token, cell, incarnation, limits or Limits())
         while token not in self.pids:
             self.hear()
         hello = end.receive(Hello)
@@ -230,10 +230,18 @@ class ZygoteEnd:
 class CellEnd:
     """One worker, as its supervisor knows it."""
 
-    def __init__(self, zygote: ZygoteEnd, token: bytes, cell: str, limits: Limits) -> None:
+    def __init__(
+        self,
+        zygote: ZygoteEnd,
+        token: bytes,
+        cell: str,
+        incarnation: Incarnation,
+        limits: Limits,
+    ) -> None:
         self.zygote = zygote
         self.token = token
         self.cell = cell
+        self.incarnation = incarnation
         self.limits = limits
         self.have = 0
         self.messages: deque[FromWorker] = deque()
@@ -311,6 +319,7 @@ class CellEnd:
             Start(
                 epoch=self.zygote.epoch,
                 cell=self.cell,
+                incarnation=self.incarnation,
                 kind=kind,
                 stepping=Stepping.DRAIN,
                 name=name,
