@@ -91,7 +91,7 @@ class Faults:
         world.net.repeats, world.net.straggles = 0.0, 0.0
         world.zygote.fails = 0.0
         world.supervisor.defuse()
-        for worker in world.workers.values():
+        for worker in world.processes:
             if worker.is_frozen:
                 worker.thaw()
 
@@ -154,7 +154,7 @@ class Faults:
     # -- workers ----------------------------------------------------------------------------------
 
     def _victim(self) -> SimWorker | None:
-        living = [worker for worker in self.world.workers.values() if not worker.is_dead]
+        living = [worker for worker in self.world.processes if not worker.is_dead]
         return self.world.rng.choice(living) if living else None
 
     def _kill_worker(self) -> None:

@@ -12,7 +12,7 @@ from types import FrameType
 import zmq
 
 from ..protocol.errors import JournalError
-from .core import turn
+from .core import spares, turn
 from .core.events import DrainAsked
 from .core.fleet import World
 from .settings import Settings
@@ -89,7 +89,7 @@ class Server:
 
     def _expects(self, token: bytes) -> bool:
         """Whether one of our cells has, or will have, a worker with this token."""
-        return self._loop.fleet.expects(token)
+        return spares.expects(self._loop.fleet, token)
 
     def _announce(self) -> None:
         self.directory.announce(

@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from resource import struct_rusage
 from typing import Final, NoReturn
 
 from ..protocol.limits import LIMITS_OF_LEVEL
 from ..protocol.zygote_messages import Ended, Fork
 from . import real, scratch
+from .child import Child, Door
 from .confinement import Ties, changed_signals
 from .end_causes import cause
 from .exits import EXIT_DONE, EXIT_UNSEALED, MEANINGS
@@ -25,37 +26,6 @@ ENDED_MAX: Final = 100_000  # ends that no supervisor has noted; the oldest are 
 LAST_REAP_S: Final = 1.0
 REAP_AGAIN_S: Final = 0.001
 CONFESSIONS_BYTES: Final = 65_536
-
-
-@dataclass(slots=True)
-class Child:
-    """A worker that lives; the pidfd is ours.
-
-    Attributes:
-        pid: its number here.
-        pid_outside: its number where the supervisor is.
-        door: what a spare one waits for when it has its cell; -1: for nothing.
-    """
-
-    token: bytes
-    pid: int
-    pid_outside: int
-    pidfd: int
-    berth: Berth
-    door: int = -1
-    is_killed: bool = False
-
-    def open_door(self) -> None:
-        """Let it begin; it may be gone already."""
-        if self.door >= 0:
-            os.eventfd_write(self.door, 1)
-            self.close_door()
-
-    def close_door(self) -> None:
-        """Let go of it."""
-        if self.door >= 0:
-            os.close(self.door)
-            self.door = -1
 
 
 class Nursery:
@@ -102,19 +72,18 @@ class Nursery:
         limits = message.limits.over(LIMITS_OF_LEVEL[quarters.level.value])
         endpoint = quarters.endpoint(message.endpoint)
         berth = quarters.prepare(message.cell or f"spare {message.token.hex()}", limits)
-        self._sweep_left_over()
+        self._sweep(*quarters.left_over())
         # Only where the directory has a name of its own has anybody to wait for it.
         is_lodged = bool(message.cell) or berth.work == quarters.work_of("")
-        door = -1 if is_lodged else os.eventfd(0, os.EFD_CLOEXEC)
+        door = Door.none() if is_lodged else Door.shut()
         try:
             pid = quarters.fork()
         except OSError:
-            if door >= 0:
-                os.close(door)
+            door.close()
             self._vacate(berth)
             raise
         if pid == 0:
-            ties = Ties(message.token, self._confession, door=door)
+            ties = Ties(message.token, self._confession, door=door.descriptor)
             inside = replace(message, endpoint=endpoint, limits=limits)
             live(inside, quarters, berth, ties, self._pid, self._signals, self._reproducible)
         try:
@@ -122,8 +91,7 @@ class Nursery:
             outside = quarters.number_outside(pid, pidfd)
         except OSError:  # no descriptor is left; the end of an unknown child is of no interest
             os.kill(pid, signal.SIGKILL)
-            if door >= 0:
-                os.close(door)
+            door.close()
             raise
         child = Child(message.token, pid, outside, pidfd, berth, door)
         self._by_token[child.token] = self._by_pid[pid] = child
@@ -132,20 +100,16 @@ class Nursery:
     def lodge(self, token: bytes, cell: str) -> None:
         """A spare worker has this cell now. Ignores unknown ones, and those who have theirs."""
         child = self._by_token.get(token)
-        if child is None or child.door < 0:
+        if child is None or child.door.is_open:
             return
         try:
             self._quarters.lodge(child.berth, cell)
         except OSError as error:
             print(f"worker {child.pid_outside}: no work directory: {error}", file=sys.stderr)
             self.kill(token)
-            return
-        child.open_door()
-        self._sweep_left_over()
-
-    def _sweep_left_over(self) -> None:
-        for work in self._quarters.left_over():
-            self._sweep(work)
+        else:
+            child.door.open()
+            self._sweep(*self._quarters.left_over())
 
     def _vacate(self, berth: Berth) -> None:
         self._quarters.clear(berth)
@@ -206,7 +170,7 @@ class Nursery:
     def _end(self, child: Child, status: int, usage: struct_rusage) -> Ended:
         del self._by_token[child.token]
         os.close(child.pidfd)
-        child.close_door()
+        child.door.close()
         reason = MEANINGS.get(status, "")
         if status == EXIT_UNSEALED:
             reason += f": {self._confession_of(child.token)}"
@@ -237,13 +201,14 @@ class Nursery:
                 self._confessed[bytes.fromhex(who)] = reason
         return self._confessed.pop(token, "it could not say why")
 
-    def _sweep(self, work: str) -> None:
-        try:
-            os.rmdir(work)
-        except FileNotFoundError:
-            return
-        except OSError:
-            self._send_janitor(work)
+    def _sweep(self, *works: str) -> None:
+        for work in works:
+            try:
+                os.rmdir(work)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                self._send_janitor(work)
 
     def _send_janitor(self, work: str) -> None:
         """Remove a worker's files in a process of its own: there may be very many."""

@@ -215,12 +215,7 @@ class Fleet:
 
     def adopt_facts(self, cell: Cell) -> CellState:
         """A cell read back from the journal."""
-        token, life, secret = b"", cell.incarnation, self.world.secret
-        if life is not None:
-            token = worker_token(secret, cell.id, life)
-            if cell.spare:
-                token = spare_token(secret, life.epoch, cell.spare)
-        state = CellState(cell, token=token)
+        state = CellState(cell, token=(token := _token_of(self.world.secret, cell)))
         if cell.phase is not Phase.FINISHED and token:
             self.tokens[token] = cell.id
         return state
@@ -230,10 +225,6 @@ class Fleet:
         name = self.tokens.get(token)
         state = None if name is None else self.cells.get(name)
         return state if state is not None and state.token == token else None
-
-    def expects(self, token: bytes) -> bool:
-        """Whether there is, or will be, a worker with this token."""
-        return token in self.spares or self.by_token(token) is not None
 
     def deaf(self, token: bytes, now_ns: int) -> None:
         """This worker could not be sent something: ask it what it has, and begin from there."""
@@ -288,3 +279,13 @@ class Fleet:
             moments += self.restoring.values()
         moments += [at for at in (self.alarms.first_ns(), self.spares_at_ns) if at is not None]
         return min(moments, default=None)
+
+
+def _token_of(secret: bytes, cell: Cell) -> bytes:
+    """The token of the cell's worker; empty: it never had one."""
+    life = cell.incarnation
+    if life is None:
+        return b""
+    if cell.spare:
+        return spare_token(secret, life.epoch, cell.spare)
+    return worker_token(secret, cell.id, life)

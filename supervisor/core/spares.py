@@ -29,6 +29,11 @@ AGAIN_NS: Final = 1_000_000_000  # before another is made, when one could not be
 UNUSED_NS: Final = 60_000_000_000  # then spares of a kind that no cell has needed are dropped
 
 
+def expects(fleet: Fleet, token: bytes) -> bool:
+    """Whether there is, or will be, a worker with this token."""
+    return token in fleet.spares or fleet.by_token(token) is not None
+
+
 def kind_of(fleet: Fleet, cell: Cell) -> Kind:
     """The kind of worker that this cell needs."""
     level = level_of_cell(fleet, cell)

@@ -92,6 +92,7 @@ class PlayedProcesses:
         self.happened: list[e.FleetEvent] = []
         self.living: dict[bytes, tuple[str, Incarnation, int]] = {}
         self.killed: list[bytes] = []
+        self.lodged: list[tuple[bytes, str]] = []
         self.watched: list[int] = []
         self.missing: dict[str, tuple[str, ...]] = {}
         self.forks = True
@@ -115,6 +116,9 @@ class PlayedProcesses:
             pid = 1_000 + len(self.names)
             self.living[token] = (cell, incarnation, pid)
             self.happened.append(e.WorkerForked(token, pid))
+
+    def lodge(self, token: bytes, cell: str) -> None:
+        self.lodged.append((token, cell))
 
     def kill(self, token: bytes) -> None:
         self.killed.append(token)
