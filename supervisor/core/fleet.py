@@ -22,6 +22,7 @@ from .deadlines import deadline_of
 from .effects import Effect, Read
 from .facts import Cell, Phase
 from .hosts import Attachment, Session
+from .idleness import rested
 from .law import CellState, Outcome
 from .past import Past
 from .shelf import Shelf
@@ -132,8 +133,8 @@ class Fleet:
             shelf.undo()
         self.entries.clear()
         self.effects.clear()
-        for name in self.cells:
-            self.alarms.set(name, deadline_of(self.cells[name]))
+        for state in self.cells.values():
+            self._set_alarm(state)
 
     def _shelves(self) -> tuple[Shelf[object, object], ...]:
         own = tuple(value for value in vars(self).values() if isinstance(value, Shelf))
@@ -164,25 +165,10 @@ class Fleet:
             contents = ()
             state, effects = announce(before, record, state, now_ns)
             self.speak(*effects)
-            self._note(state.cell, record)
+            _note(self, state.cell, record)
         self.speak(*outcome.effects)
         self.put(state, now_ns)
         return state
-
-    def _note(self, cell: Cell, record: r.CellRecord) -> None:
-        if isinstance(record, r.GenerationConsumed):
-            # The request is what the worker repeats of it: it replaces nobody else's answer.
-            if record.request not in self.answers:
-                kind = f"consumed {record.generation}"
-                self.answers[record.request] = Remembered(kind, cell.id)
-        elif isinstance(record, _EVENTS):
-            yielded = isinstance(record, r.YieldMade)  # that is its own cell's affair
-            for watch in list(self.watches.values()):
-                if watch.ask.cell == cell.id or (
-                    not watch.ask.cell and not yielded and watch.session == cell.session
-                ):
-                    self.watches.pop(watch.ref)
-                    self.speak(Read(watch.ref, watch.ask, watch.session))
 
     def forget_request(self, ref: RequestRef) -> None:
         """The host has the answer, or will never ask for it."""
@@ -192,6 +178,9 @@ class Fleet:
     def put(self, state: CellState, now_ns: int) -> None:
         """Keep this state, and count the session's unfinished cells."""
         old = self.cells.get(state.cell.id)
+        if self.world.hibernate_ns:
+            session, rest_ns = self.sessions[state.cell.session], self.world.hibernate_ns
+            state = rested(old, state, session, now_ns, rest_ns)
         if old is not state:
             self.cells[state.cell.id] = state
         was = old is not None and old.cell.phase is not Phase.FINISHED
@@ -205,7 +194,14 @@ class Fleet:
             self.leave_past(state.cell.id)
         elif state.waits.dormant and state.wants_worker:
             self.wake_queue[state.cell.id] = None
-        self.alarms.set(state.cell.id, deadline_of(state))
+        self._set_alarm(state)
+
+    def _set_alarm(self, state: CellState) -> None:
+        at_ns, idle_ns = deadline_of(state), state.waits.idle_since_ns
+        if idle_ns:
+            sleep_ns = idle_ns + self.world.hibernate_ns
+            at_ns = sleep_ns if at_ns is None else min(at_ns, sleep_ns)
+        self.alarms.set(state.cell.id, at_ns)
 
     def leave_past(self, cell: str) -> None:
         """No worker of this cell says its past again, or not any more."""
@@ -289,3 +285,19 @@ def _token_of(secret: bytes, cell: Cell) -> bytes:
     if cell.spare:
         return spare_token(secret, life.epoch, cell.spare)
     return worker_token(secret, cell.id, life)
+
+
+def _note(fleet: Fleet, cell: Cell, record: r.CellRecord) -> None:
+    if isinstance(record, r.GenerationConsumed):
+        # The request is what the worker repeats of it: it replaces nobody else's answer.
+        if record.request not in fleet.answers:
+            kind = f"consumed {record.generation}"
+            fleet.answers[record.request] = Remembered(kind, cell.id)
+    elif isinstance(record, _EVENTS):
+        yielded = isinstance(record, r.YieldMade)  # that is its own cell's affair
+        for watch in list(fleet.watches.values()):
+            if watch.ask.cell == cell.id or (
+                not watch.ask.cell and not yielded and watch.session == cell.session
+            ):
+                fleet.watches.pop(watch.ref)
+                fleet.speak(Read(watch.ref, watch.ask, watch.session))

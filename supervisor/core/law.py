@@ -166,6 +166,7 @@ class Waits:
         trouble: why no worker could be started.
         final_for: requests that wait for the final event to be told.
         delivered: the last input that was sent to this worker.
+        idle_since_ns: when the cell stopped to need its worker; 0: it does need it.
         acked: the last seq that the worker was told we have; `unacked` bytes since.
     """
 
@@ -184,6 +185,7 @@ class Waits:
     trouble: str = ""
     pid: int = 0
     delivered: int = 0
+    idle_since_ns: int = 0
     acked: int = 0
     unacked: int = 0
 

@@ -14,11 +14,12 @@ from dataclasses import replace
 from typing import Final
 
 from ...protocol.ids import NO_LIFE, spare_token
-from ...protocol.limits import LIMITS_OF_LEVEL
+from ...protocol.limits import LIMITS_OF_LEVEL, Limits
 from ...protocol.worker_messages import FromWorker, Hello
 from .effects import ForkWorker, KillWorker
 from .facts import Cell
 from .fleet import Fleet
+from .hosts import Session
 from .levels import level_of_cell
 from .spare import Kind, Spare
 
@@ -36,10 +37,18 @@ def expects(fleet: Fleet, token: bytes) -> bool:
 
 def kind_of(fleet: Fleet, cell: Cell) -> Kind:
     """The kind of worker that this cell needs."""
-    level = level_of_cell(fleet, cell)
+    return _kind(level_of_cell(fleet, cell), cell.limits)
+
+
+def _kind(level: str, limits: Limits) -> Kind:
     # The supervisor and the worker itself see to these two; all others are set at the fork.
-    limits = replace(cell.limits, wall_seconds=None, output_bytes=None)
+    limits = replace(limits, wall_seconds=None, output_bytes=None)
     return Kind(level, limits.over(LIMITS_OF_LEVEL[level]))
+
+
+def expect_cells(fleet: Fleet, session: Session, limits: Limits, now_ns: int) -> None:
+    """A host has opened this session, with these limits for its cells: there will be some."""
+    note_use(fleet, _kind(session.isolation, limits), now_ns)
 
 
 def note_use(fleet: Fleet, kind: Kind, now_ns: int) -> None:

@@ -11,8 +11,8 @@ from ...protocol.host_answers import EventsGiven
 from ...protocol.ids import RequestRef
 from ...protocol.worker_messages import Hello
 from . import events as e
+from . import hibernation, spares
 from . import records as r
-from . import spares
 from .apply import apply, created
 from .attach_routes import close_if_done, end_attachment, on_examined
 from .create_routes import create_key
@@ -121,6 +121,8 @@ def take(fleet: Fleet, event: e.FleetEvent, journal: int, now_ns: int) -> Reques
         on_zygote_lost(fleet, event, now_ns)
     elif isinstance(event, e.LevelExamined):
         on_examined(fleet, event, journal, now_ns)
+    elif isinstance(event, e.MemoryShort):
+        hibernation.on_memory_short(fleet, now_ns)
     else:
         fleet.draining = True
         spares.drop_all(fleet)
@@ -156,6 +158,7 @@ def _on_due(fleet: Fleet, name: str, now_ns: int) -> None:
         fleet.put(state.waiting(retry_at_ns=0), now_ns)
     while (outcome := due_step(fleet.cells[name], fleet.world.packers, now_ns)) is not None:
         fleet.settle(outcome, now_ns)
+    hibernation.on_due(fleet, name, now_ns)
 
 
 # -- recovery -------------------------------------------------------------------------------------
