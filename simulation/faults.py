@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..supervisor.core import records as r
+from ..supervisor.core.events import MemoryShort
 from .fuse import AFTER, BEFORE, Charge
 from .sim_host import MS
 from .sim_worker import SimWorker
@@ -26,6 +27,7 @@ KINDS = {
     "full": 2,
     "broken": 2,
     "zygote": 1,
+    "memory is short": 3,
     "crash after fork": 2,
     "crash at a record": 6,
     "crash while frozen": 2,
@@ -187,6 +189,12 @@ class Faults:
 
     def _zygote(self) -> None:
         self.world.zygote.crash()
+
+    def _memory_is_short(self) -> None:
+        """For a moment, in which it is said twice."""
+        for processes in self.world.zygote.watching:
+            for delay_ns in (0, 2 * MS):
+                processes.soon(delay_ns, MemoryShort())
 
     # -- hosts and wires --------------------------------------------------------------------------
 

@@ -141,7 +141,7 @@ class SimWorker:
                 return
             if isinstance(message, Start):
                 self._check_that_it_is_for_us(message)
-            self._note_inputs(message)
+            _note_inputs(self, message)
             answer(self, message)  # type: ignore[arg-type]
         except Unbelievable as error:
             self.world.promises.broken(Promise.BELIEVABLE, str(error), self.cell)
@@ -174,17 +174,6 @@ class SimWorker:
         current = self.world.journal.cells[self.cell].incarnation
         if current != self.incarnation:
             self.world.promises.broken(Promise.LIVES, f"{self}, not {current}", self.cell)
-
-    def _note_inputs(self, message: Any) -> None:
-        seen = self.world.inputs_seen.setdefault(self.cell, {})
-        for packed in getattr(message, "inputs", ()) if not isinstance(message, Start) else ():
-            known = seen.setdefault(packed.number, packed)
-            if known != packed:
-                self.world.promises.broken(
-                    Promise.NUMBERED,
-                    f"{known} {packed}",
-                    self.cell,
-                )
 
     def opened_steps(self) -> Steps:
         if self.steps is None:
@@ -268,3 +257,12 @@ class SimWorker:
 
     def __str__(self) -> str:
         return f"worker {self.cell[-13:-9] or 'spare'}/{self.incarnation}"
+
+
+def _note_inputs(worker: SimWorker, message: Any) -> None:
+    """The same number is always the same input."""
+    seen = worker.world.inputs_seen.setdefault(worker.cell, {})
+    for packed in getattr(message, "inputs", ()) if not isinstance(message, Start) else ():
+        known = seen.setdefault(packed.number, packed)
+        if known != packed:
+            worker.world.promises.broken(Promise.NUMBERED, f"{known} {packed}", worker.cell)

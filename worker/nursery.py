@@ -73,10 +73,11 @@ class Nursery:
         endpoint = quarters.endpoint(message.endpoint)
         berth = quarters.prepare(message.cell or f"spare {message.token.hex()}", limits)
         self._sweep(*quarters.left_over())
-        # Only where the directory has a name of its own has anybody to wait for it.
-        is_lodged = bool(message.cell) or berth.work == quarters.work_of("")
-        door = Door.none() if is_lodged else Door.shut()
+        door = Door.none()
         try:
+            # Where all work directories have one name nobody has to wait for it.
+            if not message.cell and berth.work != quarters.work_of(""):
+                door = Door.shut()
             pid = quarters.fork()
         except OSError:
             door.close()
@@ -137,12 +138,10 @@ class Nursery:
             self.kill(token)
         while True:
             self.reap()
-            if not self._has_children() or real.monotonic() > deadline:
+            has_children = self._by_pid or self._janitors or self._orphans()
+            if not has_children or real.monotonic() > deadline:
                 return
             real.sleep(REAP_AGAIN_S)
-
-    def _has_children(self) -> bool:
-        return bool(self._by_pid or self._janitors or self._orphans())
 
     def forget(self, token: bytes) -> None:
         """The end of this worker has been noted."""

@@ -26,6 +26,7 @@ from ..core.events import (
     FleetEvent,
     HostGone,
     LevelExamined,
+    MemoryShort,
     WorkerEnded,
     WorkerForked,
     WorkerNotForked,
@@ -33,6 +34,7 @@ from ..core.events import (
     ZygoteLost,
 )
 from .host_watch import HostWatch
+from .memory_watch import MemoryWatch
 from .orphans import become_subreaper, kill_children
 from .process_table import usage_of
 from .zygote_link import ZygoteGone
@@ -58,6 +60,7 @@ class OsProcesses:
         self._pidfds: dict[bytes, tuple[int, str]] = {}
         self._hosts = HostWatch(self._epoll)
         self._gone: list[FleetEvent] = []
+        self._memory = MemoryWatch()
         become_subreaper()
         self._seats = {
             level: ZygoteSeat(level, zygote_socket(run, level), epoch, extra, log, self._epoll)
@@ -126,6 +129,8 @@ class OsProcesses:
             elif seat.link is not None:
                 seat.link.flush()
         self._gone += [HostGone(attachment) for attachment in self._hosts.ended(ready)]
+        if self._memory.is_short():
+            self._gone.append(MemoryShort())
         events, self._gone = self._gone, []
         return events
 
