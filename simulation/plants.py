@@ -9,10 +9,10 @@ from typing import Final
 
 from . import (
     plants_of_calls,
-    plants_of_idleness,
     plants_of_lives,
     plants_of_replay,
     plants_of_resumes,
+    plants_of_spares,
 )
 
 PLANTS: Final = MappingProxyType(
@@ -23,7 +23,7 @@ PLANTS: Final = MappingProxyType(
             *plants_of_lives.PLANTS,
             *plants_of_calls.PLANTS,
             *plants_of_replay.PLANTS,
-            *plants_of_idleness.PLANTS,
+            *plants_of_spares.PLANTS,
         )
     }
 )

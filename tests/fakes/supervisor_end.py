@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pytest
 import zmq
 from tidemark.protocol import codec, values
-from tidemark.protocol.ids import Incarnation, RequestRef, worker_token
+from tidemark.protocol.ids import NO_LIFE, Incarnation, RequestRef, spare_token, worker_token
 from tidemark.protocol.limits import Limits
 from tidemark.protocol.packed import (
     CellKind,
@@ -51,6 +51,7 @@ from tidemark.protocol.zygote_messages import (
     Fork,
     Forked,
     FromZygote,
+    Lodge,
     Report,
     ToZygote,
 )
@@ -209,6 +210,18 @@ class ZygoteEnd:
         assert (hello.epoch, hello.started) == (0, False)
         return end
 
+    def spare(self, limits: Limits | None = None) -> CellEnd:
+        """A worker without a cell, up to its Hello."""
+        self._made += 1
+        token = spare_token(b"s" * 32, self.epoch, self._made)
+        self.tell(Fork(token, "", NO_LIFE, self.endpoint, limits or Limits()))
+        end = self._cells[token] = CellEnd(self, token, "", NO_LIFE, limits or Limits())
+        while token not in self.pids:
+            self.hear()
+        hello = end.receive(Hello)
+        assert (hello.cell, hello.incarnation, hello.epoch) == ("", NO_LIFE, 0)
+        return end
+
     def pump(self, seconds: float) -> None:
         """Take one message of any worker to its cell's end."""
         if not self.router.poll(max(0, int(seconds * 1000))):
@@ -335,6 +348,12 @@ class CellEnd:
                 earlier=earlier,
             )
         )
+
+    def becomes(self, cell: str, incarnation: Incarnation) -> CellEnd:
+        """This spare worker is the cell's from now on; the zygote is told so."""
+        self.cell, self.incarnation = cell, incarnation
+        self.zygote.tell(Lodge(self.token, cell))
+        return self
 
     def deliver(self, *inputs: PackedInput) -> None:
         self.send(Deliver(self.zygote.epoch, self.have, inputs))
