@@ -10,13 +10,13 @@ from typing import Final, NoReturn
 
 from ..protocol.zygote_messages import Fork
 from .confinement import Ties, confine, limit_memory
+from .dress_rehearsal import rehearse_cell
 from .exits import EXIT_DEFECT
 from .gate import CellLoop
 from .isolation.levels import Level, Unsealed
 from .isolation.quarters import Berth, Quarters, Sockets
 from .link import Link
 from .refusals import explain
-from .rehearsal import rehearse_life
 from .reproducible import Reproducible
 from .runner import Run
 
@@ -52,7 +52,7 @@ def live(
             explain(quarters.level.value)
         sys.setswitchinterval(SWITCH_S)
         if not fork.cell:
-            rehearse_life()
+            rehearse_cell(reproducible)
         link = Link(fork, lambda: settle(quarters, berth, ties))
         # Made while the link connects and the supervisor decides.
         loop = CellLoop(link)

@@ -61,14 +61,6 @@ def rehearse() -> None:
     gc.freeze()
 
 
-def rehearse_life() -> None:
-    """Touch in a spare worker what its cell will touch, so that its pages are its own by then.
-
-    Nothing that a cell can see may be left behind: its life must be that of a worker that was
-    forked for it. So tasks have names here: the others are counted.
-    """
-
-
 def _run_once() -> None:
     code = compile(SOURCE, "<rehearsal>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     module = types.ModuleType("rehearsal")
