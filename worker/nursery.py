@@ -100,17 +100,16 @@ class Nursery:
 
     def lodge(self, token: bytes, cell: str) -> None:
         """A spare worker has this cell now. Ignores unknown ones, and those who have theirs."""
-        child = self._by_token.get(token)
-        if child is None or child.door.is_open:
+        if (child := self._by_token.get(token)) is None or child.door.is_open:
             return
         try:
             self._quarters.lodge(child.berth, cell)
         except OSError as error:
             print(f"worker {child.pid_outside}: no work directory: {error}", file=sys.stderr)
             self.kill(token)
-        else:
-            child.door.open()
-            self._sweep(*self._quarters.left_over())
+            return
+        child.door.open()
+        self._sweep(*self._quarters.left_over())
 
     def _vacate(self, berth: Berth) -> None:
         self._quarters.clear(berth)

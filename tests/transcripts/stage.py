@@ -169,8 +169,9 @@ class PlayedStore(SqliteStore):
 class Stage:
     """One journal, its supervisor of the moment, and everybody who talks to it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, spares: int = 0, hibernate_ns: int = 0) -> None:
         self.path = path
+        self.spares, self.hibernate_ns = spares, hibernate_ns
         self.clock = PlayedClock()
         self.wires = PlayedWires()
         self.processes = PlayedProcesses()
@@ -190,6 +191,8 @@ class Stage:
             pid=1,
             started_ns=self.clock.ns,
             packers=PACKERS,
+            spares=self.spares,
+            hibernate_ns=self.hibernate_ns,
         )
         living = tuple((token, pid) for token, (_, _, pid) in self.processes.living.items())
         self.processes.happened = [e.WorkersListed(living)]
