@@ -1,197 +1,34 @@
-"""The cases: what is done, how often in one block, and by whom.
+"""The cases: what is done, how often in one block, by whom, and what has to be reached.
 
-Each case has two contenders, Tidemark and the hand-written minimum of the same work, which live
-beside each other for the whole run and take their blocks in shuffled order.
+Each case has its contenders: Tidemark, the hand-written minimum of the same work, and peers. They
+live beside each other while their case runs, and in each round every one has a block, in an order
+drawn anew.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
-from time import perf_counter
-from typing import Protocol
 
-import tidemark  # noqa: F401 - its import must not be in the first figure
-from minimum.host import MinimumHost
-from runtime_side import RuntimeHost
+import minimum_side as by_hand
+import runtime_side as runtime
+from contender import Block, Contender, Starts
+from peer_side import Peer, Peers
 
-HELLO = 'text("hello")\n'
-# Every argument and every result differs from the one before: SQLite writes nothing when a row is
-# overwritten with what it holds.
-CYCLE = "n = 0\nwhile True:\n    n = await tools.search(n=n)\n"
-WARM_CYCLES = 3  # not measured: after some silence everything is slower once
 IMPORTS = "import zmq, msgpack; print('hello', flush=True)"
-START_SECONDS_MAX = 60.0
+WARM = 12  # workers that the minimum keeps ahead: more than a block of `create` takes
+MANY = 1_000
 
 
-@dataclass(slots=True)
-class Block:
-    """What one contender did in one turn.
+@dataclass(frozen=True, slots=True)
+class Must:
+    """What has to be reached: a figure of Tidemark, against the same of another side."""
 
-    Attributes:
-        seconds: of each piece of work.
-        wall: seconds of the whole block.
-        commits: how many it took; 0 where nobody counts.
-    """
-
-    seconds: list[float]
-    wall: float
-    commits: int = 0
-
-
-class Contender(Protocol):
-    """One side of a case. `close` may be called whatever happened before."""
-
-    async def open(self) -> None: ...
-
-    async def block(self, count: int) -> Block: ...
-
-    async def close(self) -> None: ...
-
-
-# -- create to completed --------------------------------------------------------------------------
-
-
-class RuntimeCreates:
-    """Cells created one after the other, by Tidemark."""
-
-    def __init__(self, durability: str) -> None:
-        self._host = RuntimeHost(durability)
-
-    async def open(self) -> None:
-        await self._host.open()
-
-    async def block(self, count: int) -> Block:
-        await self._host.run_to_completion(HELLO)
-        commits, began = self._host.commits(), perf_counter()
-        seconds = [await self._host.run_to_completion(HELLO) for _ in range(count)]
-        wall = perf_counter() - began
-        return Block(seconds, wall, self._host.commits() - commits)
-
-    async def close(self) -> None:
-        await self._host.close()
-
-
-class _MinimumSide:
-    """What both minimums share: a life."""
-
-    def __init__(self, durability: str) -> None:
-        self._durability = durability
-        self._opened: MinimumHost | None = None
-
-    @property
-    def _host(self) -> MinimumHost:
-        if self._opened is None:
-            raise RuntimeError("the minimum has not been opened")
-        return self._opened
-
-    async def open(self) -> None:
-        self._opened = MinimumHost(self._durability)
-
-    async def close(self) -> None:
-        if self._opened is not None:
-            self._opened.close()
-
-
-class MinimumCreates(_MinimumSide):
-    """Cells created one after the other, by hand."""
-
-    async def block(self, count: int) -> Block:
-        self._host.run_to_completion(HELLO)
-        commits, began = self._host.commits(), perf_counter()
-        seconds = [self._host.run_to_completion(HELLO) for _ in range(count)]
-        wall = perf_counter() - began
-        return Block(seconds, wall, self._host.commits() - commits)
-
-
-# -- the tool cycle -------------------------------------------------------------------------------
-
-
-class RuntimeCycles:
-    """Pausable cells that go from frontier to frontier, by Tidemark."""
-
-    def __init__(self, durability: str, cells: int) -> None:
-        self._host = RuntimeHost(durability)
-        self._cells = cells
-
-    async def open(self) -> None:
-        await self._host.open()
-        await self._host.pause_many(CYCLE, self._cells)
-
-    async def block(self, count: int) -> Block:
-        await self._host.cycle(WARM_CYCLES)
-        commits, began = self._host.commits(), perf_counter()
-        seconds = await self._host.cycle(count)
-        wall = perf_counter() - began
-        return Block(seconds, wall, self._host.commits() - commits)
-
-    async def close(self) -> None:
-        await self._host.close()
-
-
-class MinimumCycles(_MinimumSide):
-    """Pausable cells that go from frontier to frontier, by hand."""
-
-    def __init__(self, durability: str, cells: int) -> None:
-        super().__init__(durability)
-        self._cells = cells
-        self._at: dict[int, int] = {}
-
-    async def open(self) -> None:
-        await super().open()
-        self._at = self._host.pause_many(CYCLE, self._cells)
-
-    async def block(self, count: int) -> Block:
-        self._host.cycle(self._at, WARM_CYCLES)
-        commits, began = self._host.commits(), perf_counter()
-        seconds = self._host.cycle(self._at, count)
-        wall = perf_counter() - began
-        return Block(seconds, wall, self._host.commits() - commits)
-
-
-# -- start ----------------------------------------------------------------------------------------
-
-
-class Starts:
-    """A command run anew each time, from its start to the first byte that it prints."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._command = command
-
-    async def open(self) -> None:
-        """Nothing lives between two runs."""
-
-    async def block(self, count: int) -> Block:
-        began = perf_counter()
-        seconds = [self._once() for _ in range(count)]
-        return Block(seconds, perf_counter() - began)
-
-    async def close(self) -> None:
-        """Every run was waited for."""
-
-    def _once(self) -> float:
-        began = perf_counter()
-        with subprocess.Popen(self._command, stdout=subprocess.PIPE) as process:
-            try:
-                assert process.stdout is not None
-                first = os.read(process.stdout.fileno(), 1)
-                seconds = perf_counter() - began
-                process.stdout.read()
-                process.wait(START_SECONDS_MAX)
-            except BaseException:
-                process.terminate()
-                raise
-        if not first or process.returncode:
-            raise RuntimeError(f"{self._command} ended with status {process.returncode}")
-        return seconds
-
-
-# -- all of them ----------------------------------------------------------------------------------
+    figure: str  # "p50" or "per_second"
+    times: float
+    against: str = "minimum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,55 +37,227 @@ class Case:
 
     Attributes:
         count: pieces of work (for `cells` cells: each) in one block.
+        rounds: blocks of each side in a full run.
         cells: how many go at once.
-        missing: why it cannot be run here; empty if it can.
+        has_rate: whether pieces per second say something.
+        unit: what one piece is measured in: "ms" or "MB".
+        sides: makers of contenders, Tidemark and the minimum first.
+        peer_count: pieces in a peer's block, where it is much slower.
     """
 
     name: str
     what: str
     count: int
-    runtime: Callable[[], Contender]
-    minimum: Callable[[], Contender]
+    rounds: int
+    sides: Mapping[str, Callable[[], Contender]]
+    musts: tuple[Must, ...]
     cells: int = 1
-    missing: str = ""
+    has_rate: bool = False
+    unit: str = "ms"
+    peer_count: int | None = None
     blocks: dict[str, list[Block]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    levels: dict[str, str] = field(default_factory=dict)
+
+    def count_of(self, side: str, asked: int | None) -> int:
+        """Pieces in one block of a side."""
+        is_peer = side.split()[0] not in {"tidemark", "minimum"}
+        usual = self.peer_count if is_peer and self.peer_count else self.count
+        return min(usual, asked) if asked else usual
 
 
-def all_cases(durability: str) -> list[Case]:
-    """Every case, none of them opened."""
-    hello = Path(__file__).parent / "hello.py"
-    command = Path(sys.executable).parent / "tidemark"
-    has_command = command.exists() and find_spec("tidemark.command.main") is not None
-    run = [str(command), "run", str(hello), "--isolation", "process"]
+def all_cases(durability: str, peers: Peers, many: int = MANY) -> list[Case]:
+    """Every case of the table, none of them opened."""
+    return [
+        *_cycles(durability, peers),
+        *_creations(durability, peers),
+        *_kills(durability, peers),
+        _start(peers),
+        *_crowds(durability, peers, many),
+    ]
+
+
+def _cycles(durability: str, peers: Peers) -> list[Case]:
+    one = ["monty", "jupyter", "langgraph", "dbos"]
     return [
         Case(
-            "create",
-            "create a cell, to its completion; fork on demand, level process",
-            10,
-            lambda: RuntimeCreates(durability),
-            lambda: MinimumCreates(durability),
-        ),
-        Case(
             "cycle-1",
-            "durable tool cycle: resume, result, next frontier; one pausable cell",
+            "durable tool cycle of one pausable cell: result, resume confirmed, next frontier",
             50,
-            lambda: RuntimeCycles(durability, 1),
-            lambda: MinimumCycles(durability, 1),
+            20,
+            {
+                "tidemark": lambda: runtime.Cycles(durability, 1),
+                "minimum": lambda: by_hand.Cycles(durability, 1),
+                **_peers(peers, "cycle", one, cells=1),
+            },
+            (Must("p50", 1.6), Must("p99", 2.5), Must("p50", 1.0, "jupyter")),
+            has_rate=True,
+            peer_count=20,
+        ),
+        *(_cycle_many(durability, peers, cells) for cells in (4, 16, 64, 256)),
+    ]
+
+
+def _cycle_many(durability: str, peers: Peers, cells: int) -> Case:
+    musts = (Must("per_second", 0.5), Must("per_second", 1.0, "monty"), Must("frontiers", 13, ""))
+    return Case(
+        f"cycle-{cells}",
+        f"the same with {cells} cells at once",
+        8 if cells <= 64 else 3,
+        20 if cells == 64 else 5,
+        {
+            "tidemark": lambda: runtime.Cycles(durability, cells),
+            "minimum": lambda: by_hand.Cycles(durability, cells),
+            **_peers(peers, "cycle", ["monty"], cells=cells),
+        },
+        musts if cells == 64 else (),
+        cells=cells,
+        has_rate=True,
+    )
+
+
+def _creations(durability: str, peers: Peers) -> list[Case]:
+    return [
+        Case(
+            "create-process",
+            "create to completed; fork on demand, level `process`",
+            10,
+            20,
+            {
+                "tidemark": lambda: runtime.Creates(durability, isolation="process"),
+                "minimum": lambda: by_hand.Creates(durability),
+                **_peers(peers, "create", ["fork", "ray", "jupyter"]),
+            },
+            (Must("p50", 1.5),),
+            peer_count=2,
         ),
         Case(
-            "cycle-64",
-            "the same with 64 cells at once",
-            8,
-            lambda: RuntimeCycles(durability, 64),
-            lambda: MinimumCycles(durability, 64),
-            cells=64,
+            "create",
+            "create to completed at the default level; the minimum has warm workers",
+            10,
+            20,
+            {
+                "tidemark": lambda: runtime.Creates(durability),
+                "minimum": lambda: by_hand.Creates(durability, WARM),
+                **_peers(peers, "create", ["monty", "executor"]),
+            },
+            (Must("p50", 1.7),),
         ),
         Case(
-            "start",
-            "`tidemark run hello.py` to its first output, against importing zmq and msgpack",
-            1,
-            lambda: Starts(run),
-            lambda: Starts([sys.executable, "-c", IMPORTS]),
-            missing="" if has_command else "the `tidemark` command is not installed",
+            "burst",
+            "200 creates at once, all completed (peers: 8)",
+            200,
+            3,
+            {
+                "tidemark": lambda: runtime.Bursts(durability),
+                "minimum": lambda: by_hand.Bursts(durability),
+                **_peers(peers, "burst", ["jupyter", "ray"]),
+            },
+            (Must("per_second", 0.6),),
+            has_rate=True,
+            peer_count=8,
         ),
     ]
+
+
+def _kills(durability: str, peers: Peers) -> list[Case]:
+    return [
+        Case(
+            "killed-told",
+            "a worker is killed by SIGKILL: the host has been told",
+            5,
+            20,
+            {
+                "tidemark": lambda: runtime.Losses(durability),
+                "minimum": lambda: by_hand.Losses(durability),
+                **_peers(peers, "told", ["executor", "pebble", "jupyter", "ray"]),
+            },
+            (Must("p50", 2.0),),
+            peer_count=1,
+        ),
+        Case(
+            "killed-resumed",
+            "a worker is killed by SIGKILL: its frontier is resumed, 10 inputs replayed",
+            3,
+            20,
+            {
+                "tidemark": lambda: runtime.Returns(durability),
+                "minimum": lambda: by_hand.Returns(durability),
+                **_peers(peers, "return", ["monty", "loky", "jupyter", "dbos"]),
+            },
+            (Must("p50", 2.0),),
+            peer_count=1,
+        ),
+    ]
+
+
+def _start(peers: Peers) -> Case:
+    here = Path(__file__).parent
+    run = [str(Path(sys.executable).parent / "tidemark"), "run", str(here / "hello.py")]
+    return Case(
+        "start",
+        "`tidemark run hello.py` to its first output; the minimum: importing zmq and msgpack",
+        1,
+        20,
+        {
+            "tidemark": lambda: Starts(run),
+            "minimum": lambda: Starts([sys.executable, "-c", IMPORTS]),
+            **_peers(peers, "start", ["jupyter"]),
+        },
+        (Must("p50", 4.0),),
+    )
+
+
+def _crowds(durability: str, peers: Peers, many: int) -> list[Case]:
+    few = min(many, 64)
+    return [
+        Case(
+            "memory",
+            "memory of one more paused cell, PSS of all processes",
+            1,
+            3,
+            {
+                "tidemark": lambda: runtime.Memory(durability, few),
+                "minimum": lambda: by_hand.Memory(durability, few),
+                **_peers(peers, "memory", ["monty", "jupyter", "ray"], cells=min(few, 8)),
+            },
+            (Must("p50", 1.5),),
+            unit="MB",
+        ),
+        Case(
+            "paused-many",
+            f"{many:,} cells created and paused: all of it",
+            1,
+            2,
+            {
+                "tidemark": lambda: runtime.Pauses(durability, many),
+                "minimum": lambda: by_hand.Pauses(durability, many),
+                **_peers(peers, "pauses", ["monty"], cells=many),
+            },
+            (Must("p50", 2.0),),
+        ),
+        Case(
+            "cycle-among-many",
+            f"cycle-1 while {many:,} cells are paused; `tidemark alone`: while none is",
+            50,
+            5,
+            {
+                "tidemark": lambda: runtime.Cycles(durability, 1, among=many),
+                "minimum": lambda: by_hand.Cycles(durability, 1, among=many),
+                "tidemark alone": lambda: runtime.Cycles(durability, 1),
+                "minimum alone": lambda: by_hand.Cycles(durability, 1),
+                **_peers(peers, "cycle", ["monty"], cells=1, among=many),
+            },
+            (Must("p50", 1.3, "tidemark alone"),),
+        ),
+    ]
+
+
+def _peers(
+    peers: Peers, work: str, names: list[str], cells: int = 1, among: int = 0
+) -> dict[str, Callable[[], Contender]]:
+    return {name: _maker(peers, name, work, cells, among) for name in names}
+
+
+def _maker(peers: Peers, name: str, work: str, cells: int, among: int) -> Callable[[], Contender]:
+    return lambda: Peer(peers, name, work, cells, among)

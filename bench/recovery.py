@@ -184,6 +184,11 @@ def recover(path: Path) -> int:
 
 def timed(name: str, entries: Iterator[list[r.Entry]], act: Callable[[Path], int]) -> None:
     """Make a journal, and print the best of three times as a line of JSON."""
+    print(json.dumps({"case": name} | best_of_three(entries, act)), flush=True)
+
+
+def best_of_three(entries: Iterator[list[r.Entry]], act: Callable[[Path], int]) -> dict[str, float]:
+    """Make a journal; the best time of three, what was counted, and the journal's size."""
     with tempfile.TemporaryDirectory(prefix="tm-recovery-", dir="/var/tmp") as folder:
         path = Path(folder) / "journal.db"
         make(path, entries)
@@ -194,8 +199,7 @@ def timed(name: str, entries: Iterator[list[r.Entry]], act: Callable[[Path], int
             before = time.perf_counter()
             count = act(path)
             best = min(best, time.perf_counter() - before)
-    figures = {"case": name, "seconds": round(best, 4), "count": count, "journal_bytes": size}
-    print(json.dumps(figures), flush=True)
+    return {"seconds": round(best, 4), "count": count, "journal_bytes": size}
 
 
 def main() -> int:

@@ -1,27 +1,16 @@
-"""From blocks to figures: percentiles, ratios, one table, and what the machine is."""
+"""From blocks to figures: percentiles, ratios, what was to be reached, and one table."""
 
 from __future__ import annotations
 
-import os
-import platform
-import sqlite3
-import subprocess
-import sys
-import tempfile
+import random
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
-from statistics import median
-from time import perf_counter
 from typing import Any
 
-import psutil
-import zmq
-from cases import Block, Case
+from cases import Case, Must
+from contender import Block
 
 P99_COUNT_MIN = 200  # below that a 99th percentile is one or two outliers
-SYNCS = 200
+SCALE = {"ms": 1_000.0, "MB": 1e-6}
 Figures = dict[str, Any]
 
 
@@ -30,127 +19,119 @@ def percentile(ordered: list[float], percent: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
-def side_figures(blocks: list[Block], cells: int) -> Figures:
-    """What one contender did, in ms."""
-    ordered = sorted(seconds for block in blocks for seconds in block.seconds)
+def side_figures(blocks: list[Block], case: Case) -> Figures:
+    """What one contender did, in the case's unit."""
+    scale = SCALE[case.unit]
+    ordered = sorted(piece * scale for block in blocks for piece in block.pieces)
     wall, commits = sum(block.wall for block in blocks), sum(block.commits for block in blocks)
+    has_p99 = len(ordered) >= P99_COUNT_MIN
     figures: Figures = {
         "n": len(ordered),
-        "p50_ms": percentile(ordered, 50) * 1_000,
-        "p99_ms": percentile(ordered, 99) * 1_000 if len(ordered) >= P99_COUNT_MIN else None,
-        "per_second": len(ordered) / wall,
-        "commits_per_piece": commits / len(ordered) if commits else None,
+        "p50": percentile(ordered, 50),
+        "p99": percentile(ordered, 99) if has_p99 else None,
+        "per_second": len(ordered) / wall if case.has_rate else None,
+        "commits": commits / len(ordered) if commits else None,
+        "frontiers": len(ordered) / commits if commits and case.cells > 1 else None,
     }
-    if cells > 1:
-        figures["frontiers_per_commit"] = len(ordered) / commits if commits else None
     return figures
 
 
 def case_figures(case: Case) -> Figures:
-    """Both sides of a case, and their ratios (throughput: Tidemark's part of the minimum's)."""
-    runtime = side_figures(case.blocks["tidemark"], case.cells)
-    minimum = side_figures(case.blocks["minimum"], case.cells)
-    both_have_p99 = runtime["p99_ms"] is not None and minimum["p99_ms"] is not None
+    """All sides of a case, with their ratios to the minimum, and what was to be reached."""
+    sides: Figures = {
+        name: side_figures(blocks, case) for name, blocks in case.blocks.items() if blocks
+    }
+    minimum = sides.get("minimum")
+    for side in sides.values():
+        side["x"] = {
+            name: side[name] / minimum[name] if minimum and minimum[name] and side[name] else None
+            for name in ("p50", "p99", "per_second")
+        }
+    sides |= {name: {"missing": why} for name, why in case.missing.items()}
     return {
         "what": case.what,
+        "unit": case.unit,
         "cells": case.cells,
-        "tidemark": runtime,
-        "minimum": minimum,
-        "ratio_p50": runtime["p50_ms"] / minimum["p50_ms"],
-        "ratio_p99": runtime["p99_ms"] / minimum["p99_ms"] if both_have_p99 else None,
-        "ratio_per_second": runtime["per_second"] / minimum["per_second"],
+        "levels": case.levels,
+        "sides": sides,
+        "musts": [_must(must, sides) for must in case.musts],
     }
 
 
-COLUMNS: tuple[tuple[str, Callable[[Figures], Any], str], ...] = (
-    ("n", lambda case: case["tidemark"]["n"], "{:,}"),
-    ("p50 ms", lambda case: case["tidemark"]["p50_ms"], "{:.2f}"),
-    ("p99 ms", lambda case: case["tidemark"]["p99_ms"], "{:.2f}"),
-    ("min p50", lambda case: case["minimum"]["p50_ms"], "{:.2f}"),
-    ("min p99", lambda case: case["minimum"]["p99_ms"], "{:.2f}"),
-    ("x p50", lambda case: case["ratio_p50"], "{:.2f}"),
-    ("x p99", lambda case: case["ratio_p99"], "{:.2f}"),
-    ("per s", lambda case: case["tidemark"]["per_second"], "{:,.0f}"),
-    ("min per s", lambda case: case["minimum"]["per_second"], "{:,.0f}"),
-    ("x per s", lambda case: case["ratio_per_second"], "{:.2f}"),
-    ("commits", lambda case: case["tidemark"]["commits_per_piece"], "{:.2f}"),
-    ("min commits", lambda case: case["minimum"]["commits_per_piece"], "{:.2f}"),
-    ("fr/commit", lambda case: case["tidemark"].get("frontiers_per_commit"), "{:.1f}"),
-    ("min fr/commit", lambda case: case["minimum"].get("frontiers_per_commit"), "{:.1f}"),
+def _must(must: Must, sides: Figures) -> Figures:
+    """Whether it was reached; None where one of the figures is not there."""
+    mine = sides.get("tidemark", {}).get(must.figure)
+    if must.against == "":
+        theirs, is_more = 1.0, True
+    else:
+        theirs = sides.get(must.against, {}).get(must.figure)
+        is_more = must.figure == "per_second"
+    said = {"figure": must.figure, "times": must.times, "against": must.against}
+    if mine is None or theirs is None:
+        return said | {"found": None, "met": None}
+    found = mine / theirs
+    return said | {"found": found, "met": found >= must.times if is_more else found <= must.times}
+
+
+def shape(value: float | None, digits: int = 2) -> str:
+    """A figure as it is shown."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:,.{digits}f}"
+
+
+COLUMNS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
+    ("n", lambda side: f"{side['n']:,}"),
+    ("p50", lambda side: shape(side["p50"])),
+    ("p99", lambda side: shape(side["p99"])),
+    ("per s", lambda side: shape(side["per_second"], 1)),
+    ("x p50", lambda side: shape(side["x"]["p50"])),
+    ("x p99", lambda side: shape(side["x"]["p99"])),
+    ("x per s", lambda side: shape(side["x"]["per_second"])),
+    ("commits", lambda side: shape(side["commits"])),
+    ("fr/commit", lambda side: shape(side["frontiers"], 1)),
 )
 
 
 def table(cases: dict[str, Figures]) -> str:
-    """The figures as a table; also valid Markdown."""
-    rows = [["case", *(name for name, _, _ in COLUMNS)]]
+    """The figures as a table; also valid Markdown. A row for each side of each case."""
+    rows = [["case", "who", "unit", *(name for name, _ in COLUMNS), "must"]]
     for name, case in cases.items():
-        cells = [(read(case), shape) for _, read, shape in COLUMNS]
-        rows.append(
-            [name, *("" if value is None else shape.format(value) for value, shape in cells)]
-        )
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    rows.insert(1, ["-" * width for width in widths])
-    lines = []
-    for row in rows:
-        first, *rest = (
-            cell.ljust(width) if at == 0 else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("| " + " | ".join([first, *rest]) + " |")
+        for who, side in case["sides"].items():
+            level = case["levels"].get(who)
+            shown = f"{who} ({level})" if level else who
+            if "missing" in side:
+                rows.append([name, shown, "", *("" for _ in COLUMNS), side["missing"]])
+                continue
+            musts = "; ".join(map(told, case["musts"])) if who == "tidemark" else ""
+            rows.append([name, shown, case["unit"], *(read(side) for _, read in COLUMNS), musts])
+    return markdown(rows)
+
+
+def told(must: Figures) -> str:
+    """One thing that was to be reached, in words."""
+    against = f" x {must['against']}" if must["against"] else ""
+    is_more = must["figure"] in {"per_second", "frontiers"}
+    wanted = f"{must['figure']} {'>=' if is_more else '<='} {must['times']:g}{against}"
+    if must["met"] is None:
+        return f"{wanted}: not measured"
+    return f"{wanted}: {'met' if must['met'] else 'NOT met'}, {must['found']:.2f}"
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """Rows as a table whose columns are aligned; the first row is the heading."""
+    widths = [max(len(row[at]) for row in rows[1:] + rows[:1]) for at in range(len(rows[0]))]
+    widths[-1] = len(rows[0][-1])
+    rows = [rows[0], ["-" * width for width in widths], *rows[1:]]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
     return "\n".join(lines)
 
 
-# -- the machine ----------------------------------------------------------------------------------
-
-
-def machine() -> Figures:
-    """What a figure depends on."""
-    scratch = tempfile.gettempdir()
-    return {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 2),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "pyzmq": zmq.pyzmq_version(),
-        "libzmq": zmq.zmq_version(),
-        "msgpack": version("msgpack"),
-        "sqlite": sqlite3.sqlite_version,
-        "filesystem": filesystem(scratch),
-        "sync_ms": round(_sync_ms(scratch), 3),
-    }
-
-
-def filesystem(place: str) -> str:
-    """The type of the file system that a path lies on."""
-    whole = os.path.realpath(place)
-    mounts = list(psutil.disk_partitions(all=True))
-    inside = [
-        part for part in mounts if (whole + "/").startswith(part.mountpoint.rstrip("/") + "/")
-    ]
-    return max(inside, key=lambda part: len(part.mountpoint)).fstype if inside else "unknown"
-
-
-def _sync_ms(scratch: str) -> float:
-    """The median time of one append and fdatasync: the floor under every durable commit."""
-    page, taken = os.urandom(4_096), []
-    with tempfile.TemporaryFile(dir=scratch, buffering=0) as file:
-        for _ in range(SYNCS):
-            began = perf_counter()
-            file.write(page)
-            os.fdatasync(file.fileno())
-            taken.append(perf_counter() - began)
-    return median(taken) * 1_000
-
-
-def _commit() -> str:
-    """The commit that the files beside this one are of; with `+` when they were changed."""
-    root = Path(__file__).resolve().parent.parent
-    asked = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12"]
-    try:
-        said = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        print(f"no commit id: {error}", file=sys.stderr)
-        return "unknown"
-    return said.stdout.strip()
+def shuffled(names: list[str], seed: int, turn: int) -> list[str]:
+    """An order for one round, that the seed repeats."""
+    order = list(names)
+    random.Random(seed * 1_000_003 + turn).shuffle(order)
+    return order

@@ -1,4 +1,4 @@
-"""Measure Tidemark beside a hand-written minimum of the same work: `python bench/run.py`.
+"""Measure Tidemark beside a hand-written minimum and its peers: `python bench/run.py`.
 
 See README.md beside this file for what is measured and what the figures can bear.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import signal
 import sys
@@ -16,85 +17,129 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import machine
+import plots
 import report
-from cases import Case, Contender, all_cases
+from cases import MANY, Case, all_cases
+from contender import Contender, NotHereError
+from peer_side import PLACES, Peers
 
-ROUNDS = 20
-MEMORY_FILESYSTEMS = {"tmpfs", "ramfs"}  # a sync costs nothing there, which is not durability
-Turn = tuple[Case, str, Contender]
+SECONDS = 660.0  # of a full run: with the installation it has to be less than 15 minutes
 
 
 def main() -> int:
     """Run what was asked for, and print one table."""
     asked = arguments()
     signal.signal(signal.SIGTERM, end)  # so that what was started is ended
-    cases = [case for case in all_cases(asked.durability) if asked.k in case.name]
+    tempfile.tempdir = machine.scratch()
+    place = os.environ.get(PLACES)
+    peers = Peers(Path(place) if place else None)
+    known = all_cases(asked.durability, peers, asked.many)
+    cases = [case for case in known if case.name == asked.k]
+    cases = cases or [case for case in known if asked.k in case.name]
     if not cases:
-        print(f"no case has {asked.k!r} in its name", file=sys.stderr)
+        names = ", ".join(case.name for case in known)
+        print(f"no case has {asked.k!r} in its name; there are {names}", file=sys.stderr)
         return 2
-    tempfile.tempdir = scratch()
-    ready = [case for case in cases if not case.missing]
+    facts = machine.machine() | {"durability": asked.durability, "seed": asked.seed}
+    facts |= {"peers": peers.versions()}
+    began = time.monotonic()
     try:
-        asyncio.run(measure(ready, asked))
+        asyncio.run(measure(cases, asked, began + asked.seconds))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    figures = {case.name: report.case_figures(case) for case in ready}
-    facts = report.machine() | {"durability": asked.durability, "seed": asked.seed}
-    if figures:
-        print(report.table(figures))
-    for case in cases:
-        if case.missing:
-            print(f"{case.name}: skipped, {case.missing}")
-    print("  ".join(f"{name} {value}" for name, value in facts.items()))
+    figures = {case.name: report.case_figures(case) for case in cases if case.blocks or case.missing}
+    facts["seconds"] = round(time.monotonic() - began)
+    print(report.table(figures))
+    print("  ".join(f"{name} {value}" for name, value in facts.items() if name != "peers"))
+    print("  ".join(f"{name} {value}" for name, value in facts["peers"].items()))
     if asked.json is not None:
-        asked.json.parent.mkdir(parents=True, exist_ok=True)
-        asked.json.write_text(json.dumps({"machine": facts, "cases": figures}, indent=2) + "\n")
+        write(asked.json, {"machine": facts, "cases": figures})
     return 0
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Tidemark beside a minimum of the same work.")
-    parser.add_argument("-k", metavar="NAME", default="", help="only cases with this in the name")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default {ROUNDS}")
-    parser.add_argument("--count", type=int, help="pieces of work in a block, for all cases")
-    parser.add_argument("--seconds", type=float, default=150.0, help="begin no round after that")
+    parser.add_argument(
+        "-k",
+        metavar="NAME",
+        default="",
+        help="only the case of this name, or all with this in their names",
+    )
+    parser.add_argument("--rounds", type=int, help="of each case; default: its own, 2 to 20")
+    parser.add_argument("--count", type=int, help="pieces of work in a block, at most")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="begin no round after that (%(default)g)"
+    )
+    parser.add_argument("--many", type=int, default=MANY, help="paused cells (%(default)s)")
+    parser.add_argument("--only", nargs="*", help="only these sides: tidemark, minimum, monty, ...")
     parser.add_argument("--durability", choices=["power", "crash"], default="power")
     parser.add_argument("--json", metavar="OUT", type=Path, help="write the figures there, too")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     return parser.parse_args()
 
 
-async def measure(cases: list[Case], asked: argparse.Namespace) -> None:
-    """Open every contender, then give each its blocks, in an order drawn anew each round."""
-    order = random.Random(asked.seed)
-    deadline = time.monotonic() + asked.seconds
+async def measure(cases: list[Case], asked: argparse.Namespace, deadline: float) -> None:
+    """One case after the other: open its sides, then give each its blocks, shuffled each round."""
+    for at, case in enumerate(cases):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            print(f"{case.name}: not begun, the time is over", file=sys.stderr)
+            continue
+        # What a case does not use of its share is there for the next ones.
+        share = time.monotonic() + left / (len(cases) - at)
+        await measure_one(case, asked, share)
+
+
+async def measure_one(case: Case, asked: argparse.Namespace, deadline: float) -> None:
+    """All rounds of a case; a side that cannot be had is left out, with the reason."""
+    print(f"{case.name}: {case.what}", file=sys.stderr)
     async with AsyncExitStack() as stack:
-        turns: list[Turn] = []
-        for case in cases:
-            for side, make in (("tidemark", case.runtime), ("minimum", case.minimum)):
-                contender = make()
-                stack.push_async_callback(contender.close)
-                await contender.open()
-                case.blocks[side] = []
-                turns.append((case, side, contender))
-        for done in range(asked.rounds):
+        sides: dict[str, Contender] = {}
+        for side, make in case.sides.items():
+            if asked.only and side.split()[0] not in asked.only:
+                continue
+            sides[side] = contender = make()
+            stack.push_async_callback(contender.close)
+            await attempt(case, sides, side, contender.open())
+        rounds = asked.rounds or case.rounds
+        for done in range(rounds):
             if done and time.monotonic() > deadline:
-                print(f"stopped after {done} of {asked.rounds} rounds", file=sys.stderr)
-                return
-            order.shuffle(turns)
-            for case, side, contender in turns:
-                case.blocks[side].append(await contender.block(asked.count or case.count))
+                print(f"{case.name}: stopped after {done} of {rounds} rounds", file=sys.stderr)
+                break
+            for side in report.shuffled(list(sides), asked.seed, done):
+                block = sides[side].block(case.count_of(side, asked.count))
+                await attempt(case, sides, side, block)
+        for side, contender in sides.items():
+            if level := getattr(contender, "level", ""):
+                case.levels[side] = level
 
 
-def scratch() -> str:
-    """A directory for journals that is on a disk."""
-    places = [tempfile.gettempdir(), "/var/tmp", str(Path.cwd())]
-    on_disk = [place for place in places if report.filesystem(place) not in MEMORY_FILESYSTEMS]
-    return (on_disk or places)[0]
+async def attempt(case: Case, sides: dict[str, Contender], side: str, going: Any) -> None:
+    """Open a side, or take a block of it. A peer that cannot go on leaves the case."""
+    try:
+        block = await going
+    except (NotHereError, PermissionError) as error:
+        print(f"{case.name}: {side}: {error}", file=sys.stderr)
+        case.missing[side] = str(error)
+        case.blocks.pop(side, None)
+        del sides[side]
+        return
+    blocks = case.blocks.setdefault(side, [])
+    if block is not None:
+        blocks.append(block)
+
+
+def write(path: Path, figures: dict[str, Any]) -> None:
+    """The figures as JSON, and the plots beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=1) + "\n")
+    if said := plots.of_run(figures, path):
+        print(said, file=sys.stderr)
 
 
 def end(number: int, frame: FrameType | None) -> NoReturn:

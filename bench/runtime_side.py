@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sqlite3
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import psutil
 import tidemark
+from contender import CYCLE, HELLO, INPUTS, WAITING, WARM_CYCLES, Block
+from memory import tree_bytes
 
-LATE_SECONDS_MAX = 30.0
+LATE_SECONDS_MAX = 60.0
 
 
 async def search(n: int) -> int:
@@ -19,15 +24,22 @@ async def search(n: int) -> int:
 
 
 class RuntimeHost:
-    """One session with a private supervisor of its own, which ends with this process."""
+    """One session with a private supervisor of its own, which ends with this process.
 
-    def __init__(self, durability: str) -> None:
-        self._session = tidemark.AsyncSession(
-            tools=[search], durability=durability, isolation="process"
-        )
+    Options are those of a session; without `isolation` it has the default of this machine.
+    """
+
+    def __init__(self, durability: str, **options: Any) -> None:
+        self._session = tidemark.AsyncSession(tools=[search], durability=durability, **options)
         self._journal: sqlite3.Connection | None = None
         self._cells: list[tidemark.AsyncPausableCell] = []
         self._at: list[int] = []
+        self.supervisor: psutil.Process | None = None
+
+    @property
+    def level(self) -> str:
+        """The isolation level that it has."""
+        return str(self._session.isolation)
 
     async def open(self) -> None:
         """Start it; returns when it answers."""
@@ -38,6 +50,7 @@ class RuntimeHost:
             if child.pid not in before and "--state" in command:
                 place = Path(command[command.index("--state") + 1]) / "journal.db"
                 self._journal = sqlite3.connect(f"file:{place}?mode=ro", uri=True)
+                self.supervisor = child
 
     async def close(self) -> None:
         """End it; nothing of it is left."""
@@ -66,14 +79,15 @@ class RuntimeHost:
         """Create cells and wait for their first frontiers."""
         for _ in range(count):
             self._cells.append(await self._session.create_pausable_cell(source))
-        events = await asyncio.gather(*(cell.wait_to_pending() for cell in self._cells))
-        self._at = [_generation(event) for event in events]
-
-    async def cycle(self, count: int) -> list[float]:
-        """Take every cell through so many tool cycles; seconds of each cycle."""
-        each = await asyncio.gather(
-            *(self._cycle_one(number, count) for number in range(len(self._cells)))
+        events = await asyncio.gather(
+            *(cell.wait_to_pending() for cell in self._cells[len(self._at) :])
         )
+        self._at += [_generation(event) for event in events]
+
+    async def cycle(self, count: int, cells: int | None = None) -> list[float]:
+        """Take the first so many cells (None: all) through tool cycles; seconds of each cycle."""
+        going = range(len(self._cells) if cells is None else cells)
+        each = await asyncio.gather(*(self._cycle_one(number, count) for number in going))
         return [seconds for one in each for seconds in one]
 
     async def _cycle_one(self, number: int, count: int) -> list[float]:
@@ -85,8 +99,192 @@ class RuntimeHost:
             seconds.append(perf_counter() - began)
         return seconds
 
+    async def lose(self) -> float:
+        """Seconds from SIGKILL of a new cell's worker to the event that says it is lost."""
+        cell = await self._session.create_cell(WAITING)
+        waiting = asyncio.ensure_future(cell.observe(LATE_SECONDS_MAX))
+        pid = await _worker(cell)
+        began = perf_counter()
+        os.kill(pid, signal.SIGKILL)
+        event = await waiting
+        seconds = perf_counter() - began
+        if not isinstance(event, tidemark.Completed) or event.reason != "lost":
+            raise RuntimeError(f"the cell was not lost: {event!r:.300}")
+        return seconds
+
+    async def kill_and_resume(self) -> float:
+        """Seconds from SIGKILL of the first cell's worker to `Resumed`; then on to its frontier."""
+        cell = self._cells[0]
+        pid = await _worker(cell)
+        began = perf_counter()
+        os.kill(pid, signal.SIGKILL)
+        await cell.resume(self._at[0], timeout=LATE_SECONDS_MAX)
+        seconds = perf_counter() - began
+        self._at[0] = _generation(await cell.wait_to_pending())
+        return seconds
+
+    async def hibernate_last(self, count: int) -> None:
+        """The cells created last give up their workers."""
+        for cell in self._cells[-count:]:
+            if why := await cell.hibernate():
+                raise RuntimeError(f"{cell.id} did not hibernate: {why}")
+
+    async def replace_cell(self, inputs: int) -> None:
+        """End the cell, and take a new one through so many inputs."""
+        for cell in self._cells:
+            await cell.terminate()
+        self._cells, self._at = [], []
+        await self.pause_many(CYCLE, 1)
+        await self.cycle(inputs)
+
 
 def _generation(event: tidemark.Pending | tidemark.Completed | tidemark.Terminated) -> int:
     if not isinstance(event, tidemark.Pending):
         raise RuntimeError(f"the cell did not pause: {event!r:.300}")
     return event.generation
+
+
+async def _worker(cell: tidemark.AsyncCell | tidemark.AsyncPausableCell) -> int:
+    """The worker's process, once the cell's code is in it."""
+    deadline = perf_counter() + LATE_SECONDS_MAX
+    while perf_counter() < deadline:
+        status = await cell.status()
+        if status.pid is not None and status.state != "starting":
+            return status.pid
+        await asyncio.sleep(0.002)
+    raise RuntimeError("the cell has got no worker")
+
+
+# -- contenders -----------------------------------------------------------------------------------
+
+
+class _Side:
+    """What Tidemark's contenders share: a life."""
+
+    def __init__(self, durability: str, **options: Any) -> None:
+        self._host = RuntimeHost(durability, **options)
+
+    @property
+    def level(self) -> str:
+        """The isolation level that it has."""
+        return self._host.level
+
+    async def open(self) -> None:
+        await self._host.open()
+
+    async def close(self) -> None:
+        await self._host.close()
+
+
+class Creates(_Side):
+    """Cells created one after the other."""
+
+    async def block(self, count: int) -> Block:
+        await self._host.run_to_completion(HELLO)
+        commits, began = self._host.commits(), perf_counter()
+        seconds = [await self._host.run_to_completion(HELLO) for _ in range(count)]
+        wall = perf_counter() - began
+        return Block(seconds, wall, self._host.commits() - commits)
+
+
+class Bursts(_Side):
+    """Cells created at once."""
+
+    async def block(self, count: int) -> Block:
+        await self._host.run_to_completion(HELLO)
+        commits, began = self._host.commits(), perf_counter()
+        going = (self._host.run_to_completion(HELLO) for _ in range(count))
+        seconds = await asyncio.gather(*going)
+        wall = perf_counter() - began
+        return Block(list(seconds), wall, self._host.commits() - commits)
+
+
+class Cycles(_Side):
+    """Pausable cells that go from frontier to frontier, perhaps among others that do not."""
+
+    def __init__(self, durability: str, cells: int, among: int = 0) -> None:
+        super().__init__(durability)
+        self._cells = cells
+        self._among = among
+
+    async def open(self) -> None:
+        await super().open()
+        await self._host.pause_many(CYCLE, self._cells)
+        await self._host.pause_many(CYCLE, self._among)
+
+    async def block(self, count: int) -> Block:
+        await self._host.cycle(WARM_CYCLES, self._cells)
+        commits, began = self._host.commits(), perf_counter()
+        seconds = await self._host.cycle(count, self._cells)
+        wall = perf_counter() - began
+        return Block(seconds, wall, self._host.commits() - commits)
+
+
+class Losses(_Side):
+    """Workers killed, of cells that nobody runs again."""
+
+    def __init__(self, durability: str) -> None:
+        super().__init__(durability, replay=False)
+
+    async def block(self, count: int) -> Block:
+        began = perf_counter()
+        return Block([await self._host.lose() for _ in range(count)], perf_counter() - began)
+
+
+class Returns(_Side):
+    """Workers killed, of a cell that is run again."""
+
+    async def block(self, count: int) -> Block:
+        began, seconds = perf_counter(), []
+        for _ in range(count):
+            await self._host.replace_cell(INPUTS)
+            seconds.append(await self._host.kill_and_resume())
+        return Block(seconds, perf_counter() - began)
+
+
+class Memory(_Side):
+    """What paused cells add to the memory of all processes."""
+
+    def __init__(self, durability: str, cells: int) -> None:
+        super().__init__(durability)
+        self._cells = cells
+
+    async def block(self, count: int) -> Block:
+        assert self._host.supervisor is not None
+        began, found = perf_counter(), []
+        for _ in range(count):
+            before = tree_bytes(self._host.supervisor)
+            await self._host.pause_many(CYCLE, self._cells)
+            found.append((tree_bytes(self._host.supervisor) - before) / self._cells)
+        return Block(found, perf_counter() - began)
+
+
+class Pauses:
+    """Many cells created and paused, with a supervisor that has none."""
+
+    level = ""
+
+    def __init__(self, durability: str, cells: int) -> None:
+        self._durability = durability
+        self._cells = cells
+
+    async def open(self) -> None:
+        """Each piece has a life of its own."""
+
+    async def block(self, count: int) -> Block:
+        began = perf_counter()
+        return Block([await self._once() for _ in range(count)], perf_counter() - began)
+
+    async def close(self) -> None:
+        """Each piece was closed."""
+
+    async def _once(self) -> float:
+        host = RuntimeHost(self._durability)
+        try:
+            await host.open()
+            self.level = host.level
+            began = perf_counter()
+            await host.pause_many(CYCLE, self._cells)
+            return perf_counter() - began
+        finally:
+            await host.close()

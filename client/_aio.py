@@ -31,7 +31,7 @@ from ._aio_client import find_cell, list_cells
 from ._aio_member import AsyncMember, Leaving
 from ._failures import unanswered_create
 from ._opening import Opening
-from ._places import place_of
+from ._places import packages_of, place_of
 from ._running import OnNotify
 from ._tools import Tool, offered_tools
 from ._unpack import event_of
@@ -56,6 +56,10 @@ class AsyncSession(AsyncMember):
         durability: "power" or "crash": what a commit survives.
         limits: defaults for the session's cells.
         take_over: open the session although another host holds it.
+        preload: modules that are imported once for all cells of the supervisor that this session
+            starts, with the rights of the host; one that runs already keeps what it has.
+        package_paths: directories that its cells may read and import from, beside those of this
+            Python.
 
     Raises:
         TypeError, ValueError: arguments that do not go together, tools that cells could not tell
@@ -75,6 +79,8 @@ class AsyncSession(AsyncMember):
         durability: str | None = None,
         limits: Limits | None = None,
         take_over: bool = False,
+        preload: Iterable[str] = (),
+        package_paths: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
         if isolation not in (None, "process", "restricted", "sealed"):
             raise ValueError(
@@ -90,7 +96,8 @@ class AsyncSession(AsyncMember):
             limits=_asks.limits_of(limits),
             take_over=bool(take_over),
         )
-        place = place_of(state, endpoint, durability, isolation)
+        packages = packages_of(preload, package_paths)
+        place = place_of(state, endpoint, durability, isolation, packages)
         lasting = Leaving.CLOSE if state is None and endpoint is None else Leaving.DETACH
         super().__init__(Opening(place, ask, offered, on_notify), ask.name, lasting)
 

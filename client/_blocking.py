@@ -39,6 +39,8 @@ class Session:
         durability: str | None = None,
         limits: Limits | None = None,
         take_over: bool = False,
+        preload: Iterable[str] = (),
+        package_paths: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
         self._thread = LoopThread()
         self._session = AsyncSession(
@@ -52,6 +54,8 @@ class Session:
             durability=durability,
             limits=limits,
             take_over=take_over,
+            preload=preload,
+            package_paths=package_paths,
         )
 
     def __enter__(self) -> Self:

@@ -6,8 +6,7 @@ the same event, equal to the one that it gave before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..protocol.classes import dataclass
 from ..protocol.frontier import Completed, Event, Terminated, Yielded
 from ..protocol.host_requests import Resume, Step
 from ..protocol.packed import PackedEvent

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from ..protocol.classes import dataclass
 from ..protocol.errors import TidemarkError
 from ..protocol.host_answers import Answer, Attached, CallOffered, NoticeOffered
 from ..protocol.host_requests import CallRef, Request

@@ -7,9 +7,9 @@ twice is run once.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Final
 
+from ..protocol.classes import dataclass
 from ..protocol.host_answers import CallOffered, NoticeOffered
 from ..protocol.host_requests import CallRef, FinishCall
 from ..protocol.packed import InputKind

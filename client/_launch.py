@@ -15,10 +15,10 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ..protocol.classes import dataclass
 from ..protocol.errors import SupervisorUnavailableError, TidemarkError, from_wire
 
 FIND_SECONDS_MAX: Final = 10.0
@@ -30,16 +30,31 @@ _HELD: Final = "held"
 
 
 @dataclass(frozen=True, slots=True)
+class Packages:
+    """What cells are to find: modules imported once for all, directories to import from."""
+
+    preload: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+    def arguments(self) -> list[str]:
+        """The same on a supervisor's command line."""
+        found = [f"--preload={module}" for module in self.preload]
+        return found + [f"--package-path={path}" for path in self.paths]
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """How a supervisor is started, if one has to be.
 
     Attributes:
         durability: "power" or "crash".
         expect: the level of isolation that will be asked of it first; None: the best.
+        packages: what its cells are to find.
     """
 
     durability: str
     expect: str | None = None
+    packages: Packages = Packages()
 
 
 class Found:
@@ -234,6 +249,7 @@ def _spawn(
     command += ["--durability", kind.durability, "--ready-fd", str(saying), *own]
     if kind.expect is not None:
         command += ["--expect", kind.expect]
+    command += kind.packages.arguments()
     try:
         with open(directory / "supervisor.log", "ab") as log:
             process = subprocess.Popen(

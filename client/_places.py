@@ -12,8 +12,9 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -21,6 +22,7 @@ from ..protocol.errors import SupervisorUnavailableError, TidemarkError
 from ._launch import (
     Found,
     Kind,
+    Packages,
     Started,
     find,
     find_or_start,
@@ -36,6 +38,9 @@ _DYING_SECONDS: Final = 0.5  # between the loss of a connection and the end of i
 _LIVED_SECONDS: Final = 1.0
 _SHORT_LIVES_MAX: Final = 3  # after so many it is left to whoever is asked for an answer
 _SESSION_CLOSED: Final = "this session has been closed; open a new one"
+
+
+_AHEAD: Final[ContextVar[PrivatePlace | None]] = ContextVar("tidemark.ahead", default=None)
 
 
 class GoneForGood(SupervisorUnavailableError):
@@ -126,6 +131,16 @@ class PrivatePlace:
         self._lifeline: int | None = None
         self._is_over = False
         self._short_lives = 0
+        self._ahead: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Start launching, in a thread; `launch` has the outcome."""
+        self._ahead = threading.Thread(target=self._launch_ahead, daemon=True)
+        self._ahead.start()
+
+    def _launch_ahead(self) -> None:
+        with suppress(TidemarkError, OSError):  # who asks for it tries again, and gets the error
+            self._launch()
 
     def launch(self) -> Started:
         """The first supervisor, on a new directory.
@@ -134,6 +149,13 @@ class PrivatePlace:
             TidemarkError: it did not start.
             OSError: the machine does not give what it needs.
         """
+        if self._ahead is not None:
+            self._ahead.join()
+            if self._life is not None:
+                return self._life
+        return self._launch()
+
+    def _launch(self) -> Started:
         with self._starting:
             if self._is_over:
                 raise GoneForGood(_SESSION_CLOSED)
@@ -226,7 +248,8 @@ def place_of(
     state: str | os.PathLike[str] | None,
     endpoint: str | None,
     durability: str | None,
-    isolation: str | None = None,
+    isolation: str | None,
+    packages: Packages,
 ) -> EndpointPlace | StatePlace | PrivatePlace:
     """Where the supervisor of a session with these arguments is.
 
@@ -238,12 +261,54 @@ def place_of(
     if state is not None and endpoint is not None:
         raise ValueError("give state or endpoint, not both: an endpoint has its own state")
     if endpoint is not None:
+        if packages != Packages():
+            raise ValueError(
+                "preload and package_paths are the supervisor's, and this one runs already; give "
+                "them to `tidemark serve --preload MODULE --package-path DIR`"
+            )
         return EndpointPlace(endpoint)
     if state is not None:
         directory = os.fspath(state)
-        kind = Kind(durability or "power", isolation)
+        kind = Kind(durability or "power", isolation, packages)
         return StatePlace(directory, lambda: find_or_start(directory, kind))
-    return PrivatePlace(Kind(durability or "crash", isolation))
+    kind = Kind(durability or "crash", isolation, packages)
+    ahead = _AHEAD.get()
+    if ahead is not None and ahead.kind == kind:
+        _AHEAD.set(None)
+        return ahead
+    return PrivatePlace(kind)
+
+
+def begin_ahead(isolation: str | None) -> None:
+    """Launch the private supervisor of the first session that is made in this context.
+
+    For programs that know what they will need before they have imported what they need for it.
+    """
+    place = PrivatePlace(Kind("crash", isolation))
+    place.begin()
+    _AHEAD.set(place)
+
+
+def packages_of(preload: Iterable[str], paths: Iterable[str | os.PathLike[str]]) -> Packages:
+    """What a session's arguments say of packages.
+
+    Raises:
+        TypeError, ValueError: not names of modules, or not directories.
+    """
+    for name, given in (("preload", preload), ("package_paths", paths)):
+        if isinstance(given, (str, bytes, os.PathLike)):
+            raise TypeError(f"{name} must be a list, such as [{given!r:.40}], not one of its items")
+    modules = tuple(preload)
+    for module in modules:
+        if not isinstance(module, str):
+            raise TypeError(f"preload has names of modules, not {type(module).__name__}")
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise ValueError(f"{module!r:.60} in preload is no module's name")
+    found = tuple(os.path.abspath(os.fspath(path)) for path in paths)
+    for path in found:
+        if not os.path.isdir(path):
+            raise ValueError(f"{path} in package_paths is no directory; name one with packages")
+    return Packages(modules, found)
 
 
 def place_for_client(state_or_endpoint: str | os.PathLike[str]) -> EndpointPlace | StatePlace:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 from ..protocol import codec
+from ..protocol.classes import dataclass, field
 from ..protocol.host_answers import Answer, Answered
 from ..protocol.host_requests import Ask, EventRef, Request
 from ..protocol.limits import ANSWER_PART_BYTES, MIB, PAGE_MAX

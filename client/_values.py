@@ -5,8 +5,7 @@ All are frozen, comparable and picklable. Times are seconds since 1970, duration
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..protocol.classes import dataclass
 from ..protocol.frontier import Event
 
 

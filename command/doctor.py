@@ -1,4 +1,4 @@
-"""`tidemark doctor`: what this machine and this release can promise, measured and not guessed."""
+"""`tidemark doctor`: what this machine can promise, measured and not guessed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from ..protocol.classes import dataclass
 from .failures import FAILED, CommandError
+from .levels_found import Examination, FoundLevel, details, matrix
 from .rendering import json_line, plain
 from .terminal import Screen, Style, cut, standard_screen
 
@@ -24,6 +25,9 @@ _WRITE_BYTES: Final = 4_096  # a page of the journal
 # No disk that keeps its promise is faster than this; a write cache in front of one is.
 _PLAUSIBLE_MS_MIN: Final = 0.02
 _MEMORY_FILESYSTEMS: Final = {"tmpfs", "ramfs"}
+_NAME_WIDTH: Final = 24
+_VERDICT_WIDTH: Final = 7
+_INDENT: Final = _NAME_WIDTH + _VERDICT_WIDTH + 4
 _STYLE: Final = {"ok": Style.GREEN, "missing": Style.RED, "note": Style.YELLOW}
 
 
@@ -38,25 +42,68 @@ class Finding:
 
 
 def examine(options: argparse.Namespace) -> int:
-    """Print what was found; 1, as level `restricted` cannot be had in this release."""
+    """Print what was found; the exit status is 1 if level `restricted` cannot be had."""
     screen = standard_screen()
-    findings = [*_levels(), *_versions(), *_disk(options.state)]
-    for finding in findings:
-        screen.line(json_line(**plain(finding)) if options.json else _line(finding, screen))
-    missing = [finding.check for finding in findings if finding.verdict == "missing"]
-    if missing:
-        screen.complain(
-            f"tidemark: cannot be had: {', '.join(missing)}; until a release has them, run only "
-            "code that you would run yourself, with isolation 'process'"
-        )
-    return FAILED if missing else 0
+    with Examination() as examination:  # they work while the disk does
+        about_machine = [*_versions(), *_disk(options.state)]
+        levels = examination.found()
+    if options.json:
+        for level in levels:
+            properties = plain(level.properties)
+            screen.line(json_line(**plain(_finding(level)), properties=properties))
+        for finding in about_machine:
+            screen.line(json_line(**plain(finding)))
+    else:
+        _show(screen, levels, about_machine)
+    granted = {level.level: level.granted for level in levels}
+    if granted["restricted"]:
+        return 0
+    instead = "sessions that ask for no level get sealed"
+    if not granted["sealed"]:
+        instead = "run only code that you would run yourself, with isolation 'process'"
+    reason = next(level.why_not() for level in levels if level.level == "restricted")
+    screen.complain(f"tidemark: level restricted cannot be had: {reason}; {instead}")
+    return FAILED
+
+
+def _show(screen: Screen, levels: Sequence[FoundLevel], about_machine: Sequence[Finding]) -> None:
+    for finding in (*map(_finding, levels), *about_machine):
+        screen.line(_line(finding, screen))
+    screen.line()
+    for line in matrix(levels):
+        screen.line(line)
+    for level in levels:
+        screen.line()
+        screen.line(screen.styled(f"level {level.level}", Style.BOLD))
+        for name, verdict, text in details(level):
+            style = Style.GREEN if verdict == "yes" else Style.RED
+            word = screen.styled(verdict.ljust(_VERDICT_WIDTH), style)
+            screen.line(_row(f"  {name}", word, text, screen))
+
+
+def _finding(level: FoundLevel) -> Finding:
+    check = f"level {level.level}"
+    if level.granted:
+        count = sum(each.held for each in level.properties)
+        weak = [each for each in level.properties if not each.held]
+        advice = "; ".join(f"without {each.name}: {each.remedy}" for each in weak)
+        if level.level == "process":
+            advice = "no security boundary: a cell can do what you can do"
+        return Finding(check, "ok", f"{count} properties hold", advice)
+    helps = level.what_helps()
+    return Finding(check, "missing", level.why_not(), f"to get it: {helps}" if helps else "")
 
 
 def _line(finding: Finding, screen: Screen) -> str:
-    verdict = screen.styled(finding.verdict.ljust(7), _STYLE[finding.verdict])
+    verdict = screen.styled(finding.verdict.ljust(_VERDICT_WIDTH), _STYLE[finding.verdict])
     text = f"{finding.found}; {finding.advice}" if finding.advice else finding.found
-    room = max(screen.width - 31, 20)
-    return f"{finding.check:<20}  {verdict}  {text if len(text) <= room else _wrapped(text, room)}"
+    return _row(finding.check, verdict, text, screen)
+
+
+def _row(name: str, verdict: str, text: str, screen: Screen) -> str:
+    room = max(screen.width - _INDENT, 20)
+    shown = text if len(text) <= room else _wrapped(text, room)
+    return f"{name:<{_NAME_WIDTH}}  {verdict}  {shown}"
 
 
 def _wrapped(text: str, room: int) -> str:
@@ -67,18 +114,7 @@ def _wrapped(text: str, room: int) -> str:
             current = word
         else:
             current = f"{current} {word}".strip()
-    return ("\n" + " " * 31).join([*lines, cut(current, room)])
-
-
-def _levels() -> Iterator[Finding]:
-    yield Finding(
-        "level process",
-        "ok",
-        "a worker process for each cell",
-        "no security boundary: a cell can do what you can do",
-    )
-    for level in ("restricted", "sealed"):
-        yield Finding(f"level {level}", "missing", "not in this release")
+    return ("\n" + " " * _INDENT).join([*lines, cut(current, room)])
 
 
 def _versions() -> Iterator[Finding]:

@@ -7,7 +7,6 @@ run must not wait for what only lists need.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from .. import __version__
+from .argument_types import given_input, row_limit
 from .failures import BY_SIGNAL, FAILED, READER_GONE, WRONG_USAGE, CommandError, UsageError
 
 _SIGINT: Final = 2
@@ -143,7 +143,7 @@ def _add_run(commands: Subparsers) -> None:
         metavar="NAME=JSON",
         action="append",
         default=[],
-        type=_input,
+        type=given_input,
         help="a value that the cell's code sees under this name; may be repeated",
     )
     parser.add_argument("--pausable", action="store_true", help="stop at, and show, each frontier")
@@ -157,27 +157,18 @@ def _add_run(commands: Subparsers) -> None:
     _add_place(parser, required=False)
 
 
-def _input(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"{text!r:.80} is not NAME=JSON, such as limit=10")
-    try:
-        return name, json.loads(value, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(
-            f"{value!r:.80} is not JSON ({error}); text needs quotes twice: '{name}=\"...\"'"
-        ) from None
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
 def _run(options: argparse.Namespace) -> int:
+    if options.state is None and options.endpoint is None:
+        if options.session is not None:
+            text = "--session needs --state DIR or --endpoint: a private session has no name"
+            raise UsageError(text)
+        if options.file == "-" or os.access(options.file, os.R_OK):
+            # The supervisor starts while the rest of this program is imported.
+            from ..client._places import begin_ahead
+
+            begin_ahead(options.isolation)
     from .run import Format, Pace, RunOptions, run
 
-    if options.session is not None and options.state is None and options.endpoint is None:
-        raise UsageError("--session needs --state DIR or --endpoint: a private session has no name")
     pace = Pace.EVERY_FRONTIER if options.pausable else Pace.BY_ITSELF
     return run(
         RunOptions(
@@ -204,7 +195,8 @@ def _add_serve(commands: Subparsers) -> None:
         _serve,
         "run a supervisor in the foreground",
         "  tidemark serve --state ~/tides\n"
-        "  tidemark serve --state ~/tides --listen ipc:///run/user/1000/tides.sock\n\n"
+        "  tidemark serve --state ~/tides --listen ipc:///run/user/1000/tides.sock\n"
+        "  tidemark serve --state ~/tides --preload numpy --package-path ~/project\n\n"
         "When it is ready it prints one line of JSON with its endpoint. SIGTERM drains: nothing\n"
         "new is created, and live workers are left to a successor for 60 s.",
     )
@@ -222,27 +214,26 @@ def _add_serve(commands: Subparsers) -> None:
         choices=_LEVELS,
         help="of sessions that ask for none (default: sealed, else restricted)",
     )
+    parser.add_argument(
+        "--preload",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="import this once, for all cells; may be repeated",
+    )
+    parser.add_argument(
+        "--package-path",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="let cells import from here too, and read it; may be repeated",
+    )
 
 
 def _serve(options: argparse.Namespace) -> NoReturn:
-    """Become the supervisor: it gets our standard files, our signals and our process id."""
-    command = [sys.executable, "-P", "-m", "tidemark.supervisor", "--state", options.state]
-    command += ["--durability", options.durability, "--idle-seconds", "0"]
-    if options.isolation is not None:
-        command += ["--isolation", options.isolation]
-    if options.listen is not None:
-        if not options.listen.startswith("ipc:///"):
-            raise UsageError(
-                f"--listen {options.listen}: only ipc:///PATH can be listened on in this release"
-            )
-        command += ["--listen", options.listen]
-    _become(command)
+    from .becoming import serve
 
-
-def _become(command: list[str]) -> NoReturn:
-    """Go on as this program, in our own process."""
-    sys.stdout.flush()
-    os.execv(sys.executable, command)
+    serve(options)
 
 
 # -- the others -----------------------------------------------------------------------------------
@@ -266,19 +257,12 @@ def _add_ps(commands: Subparsers) -> None:
     )
     parser.add_argument("--session", metavar="NAME", help="cells of this session")
     parser.add_argument(
-        "--limit", metavar="N", type=_limit, default=50, help="rows to show (default 50); 0: all"
+        "--limit", metavar="N", type=row_limit, default=50, help="rows to show (default 50); 0: all"
     )
     parser.add_argument(
         "--all", dest="limit", action="store_const", const=0, help="the same as --limit 0"
     )
     _add_place(parser, required=True)
-
-
-def _limit(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return number
 
 
 def _ps(options: argparse.Namespace) -> int:
@@ -356,8 +340,9 @@ def _add_check(commands: Subparsers) -> None:
 
 
 def _check(options: argparse.Namespace) -> NoReturn:
-    command = [sys.executable, "-P", "-m", "tidemark.supervisor.check", "--state", options.state]
-    _become([*command, "--json"] if options.json else command)
+    from .becoming import check
+
+    check(options)
 
 
 def _add_export(commands: Subparsers) -> None:
@@ -378,11 +363,9 @@ def _add_export(commands: Subparsers) -> None:
 
 
 def _export(options: argparse.Namespace) -> NoReturn:
-    from .place import state_of
+    from .becoming import export
 
-    state = state_of(options)
-    command = [sys.executable, "-P", "-m", "tidemark.supervisor.export", "--state", state]
-    _become([*command, "--", options.cell])
+    export(options)
 
 
 def _add_doctor(commands: Subparsers) -> None:
@@ -392,6 +375,9 @@ def _add_doctor(commands: Subparsers) -> None:
         _doctor,
         "say what this machine can isolate and how durable its disk is",
         "  tidemark doctor\n  tidemark doctor --state ~/tides --json\n\n"
+        "Each level of isolation is made ready as for cells, and a first cell tries to break out\n"
+        "of it; each property that the level promises is shown with the mechanism, how it was\n"
+        "tried, and how to get it where it is missing. Nothing is changed.\n\n"
         "exit status: 1 if isolation level `restricted` cannot be had",
     )
     parser.add_argument(

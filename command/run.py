@@ -9,11 +9,11 @@ import secrets
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..protocol.classes import dataclass
 from ..protocol.frontier import Completed, Event, Pending, Resumed, Terminated
 from ..protocol.limits import SOURCE_BYTES_MAX
 from .attendant import Attendant

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from importlib import import_module
@@ -30,7 +29,7 @@ from typing import (
 
 import msgpack
 
-from . import limits
+from . import compiled, limits
 from .bodies import BadFrame as BadFrame
 from .bodies import unpack_bounded
 from .bodies import unpack_plain as unpack_plain
@@ -60,7 +59,7 @@ class OtherVersion(BadFrame):
 
 @cache
 def _packer(kind: type) -> Callable[[Any], list[Any]]:
-    names = tuple(field.name for field in fields(kind))
+    names: tuple[str, ...] = kind.__match_args__  # type: ignore[attr-defined]
 
     def pack_fields(message: Any) -> list[Any]:
         return [pack(getattr(message, name)) for name in names]
@@ -172,7 +171,8 @@ def _check_enum(kind: type[Enum]) -> Check:
 
 def _check_fields(kind: type) -> Check:
     hints = get_type_hints(kind, include_extras=True)
-    plan = tuple((field.name, shape_of(hints[field.name])) for field in fields(kind))
+    names: tuple[str, ...] = kind.__match_args__  # type: ignore[attr-defined]
+    plan = tuple((name, shape_of(hints[name])) for name in names)
 
     def check(value: Any) -> Any:
         if type(value) is not list or len(value) != len(plan):
@@ -223,7 +223,7 @@ def shape_of(annotation: Any, *, coded: bool = True) -> Check:
         return _PLAIN_CHECKS[annotation]
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return _check_enum(annotation)
-    if isinstance(annotation, type) and is_dataclass(annotation):
+    if isinstance(annotation, type) and hasattr(annotation, "__match_args__"):
         if coded and hasattr(annotation, "CODE"):
             return _check_coded([annotation])
         return _check_fields(annotation)
@@ -266,6 +266,10 @@ def _union(members: tuple[Any, ...]) -> Check:
 # -- frames ---------------------------------------------------------------------------------------
 
 
+_PACKERS: Final = compiled.Often(_packer, compiled.packer)
+_BODIES: Final = compiled.Often(lambda kind: pack, lambda kind: compiled.body_packer(kind, pack))
+
+
 class Direction(Generic[T]):
     """One direction of one link: which messages may travel, and how they become frames."""
 
@@ -273,9 +277,16 @@ class Direction(Generic[T]):
         self.name = name
         kinds = get_args(union) or (union,)
         self.kinds: tuple[type, ...] = kinds
-        self._codes = {kind.CODE: kind for kind in kinds}
-        self._checks = {kind.CODE: shape_of(kind, coded=False) for kind in kinds}
+        self._kinds = {kind.CODE: kind for kind in kinds}
         self._headers = {kind: MAGIC + bytes([PROTOCOL_VERSION, kind.CODE]) for kind in kinds}
+        self._checks = compiled.Often(
+            lambda code: shape_of(self._kinds[code], coded=False),
+            lambda code: compiled.checker(self._kinds[code], shape_of),
+        )
+
+    def prepare(self) -> None:
+        """Take the time now that the first 64 messages would take, for all that inherit us."""
+        self._checks.hurry(self._kinds)
 
     def encode(self, message: T) -> list[bytes]:
         """The two frames of a message.
@@ -286,7 +297,7 @@ class Direction(Generic[T]):
         """
         kind: Any = type(message)
         header = self._headers[kind]
-        body: bytes = msgpack.packb(_packer(kind)(message), use_bin_type=True)
+        body: bytes = msgpack.packb(_PACKERS.of(kind)(message), use_bin_type=True)
         if len(body) + HEADER_BYTES > limits.MESSAGE_BYTES_MAX:
             raise ValueError(
                 f"{type(message).__name__} of {len(body):,} bytes is too large to send"
@@ -307,18 +318,23 @@ class Direction(Generic[T]):
             raise OtherVersion(version)
         if len(frames) != 2:
             raise BadFrame(f"{self.name}: {len(frames)} frames instead of 2")
-        if code not in self._checks:
+        if code not in self._kinds:
             raise BadFrame(f"{self.name}: unknown message code {code}")
         try:
-            message: T = self._checks[code](unpack_bounded(frames[1]))
+            message: T = self._checks.of(code)(unpack_bounded(frames[1]))
         except BadFrame as error:
             raise BadFrame(f"{self.name}: {error}") from None
         return message
 
 
+def prepare(kinds: Sequence[type]) -> None:
+    """The same for sending these kinds of messages, and of their parts."""
+    _PACKERS.hurry(kinds)
+
+
 def pack_body(value: Any) -> bytes:
     """An answer, record or plain list as bytes."""
-    body: bytes = msgpack.packb(pack(value), use_bin_type=True)
+    body: bytes = msgpack.packb(_BODIES.of(type(value))(value), use_bin_type=True)
     return body
 
 
@@ -328,8 +344,10 @@ def unpack_body(body: bytes, annotation: Any, bytes_max: int) -> Any:
     Raises:
         BadFrame: the bytes are not that.
     """
-    return shape_of(annotation)(unpack_plain(body, bytes_max))
+    return _SHAPES.of(annotation)(unpack_plain(body, bytes_max))
 
+
+_SHAPES: Final = compiled.Often(shape_of, lambda annotation: compiled.shape(annotation, shape_of))
 
 # Built when first used: a zygote, and so every worker, must not pay for the messages of hosts.
 _DIRECTIONS: Final = {

@@ -6,8 +6,9 @@ returned.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from .classes import dataclass
 
 
 @dataclass(frozen=True, slots=True)

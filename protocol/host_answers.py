@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
 from . import limits
+from .classes import dataclass
 from .host_requests import CallRef
 from .packed import CellKind, PackedEvent
 from .shape import Blob, Count, Line, Name, Notice, Pid, Prose, Size, StoredKey, TimeNs, Value

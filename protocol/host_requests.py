@@ -7,10 +7,10 @@ often it is repeated: the journal keeps its number with the effect until the hos
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
 from . import limits
+from .classes import dataclass
 from .ids import RequestRef
 from .limits import Limits
 from .packed import CellKind, InputKind, Stepping, ToolSpecs

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import Final
 
+from .classes import dataclass
 from .limits import NAME_BYTES_MAX
 
 TOKEN_BYTES: Final = 16

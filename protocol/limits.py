@@ -7,9 +7,10 @@ part of the protocol: both sides of a connection know the same ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Final
+
+from .classes import dataclass
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -57,6 +58,7 @@ REQUESTS_IN_FLIGHT_MAX: Final = 4_096  # per attachment
 
 _WHOLE: Final[tuple[type[int | float], ...]] = (int,)
 _NUMBER: Final[tuple[type[int | float], ...]] = (int, float)
+_FRACTIONS: Final[frozenset[str]] = frozenset({"wall_seconds", "lifetime_seconds"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,13 @@ class Limits:
         memory_bytes: what the cell may have beside its worker's own: address space, and the sum of
             all memory where there are cgroups.
         cpu_seconds: CPU time of the worker.
-        wall_seconds: time from the cell's creation to its end, pauses included.
+        wall_seconds: time since the cell's creation, without that in which it waited for tools.
         output_bytes: sum of all output items; at most and by default 64 MiB.
         open_files: file descriptors.
         processes: processes and threads, where the system counts them per cell.
         file_bytes: size of one file that the cell writes.
         work_bytes: all files of the cell together, where it has a work directory of its own.
+        lifetime_seconds: time since the cell's creation, whatever it did.
     """
 
     memory_bytes: int | None = None
@@ -83,25 +86,39 @@ class Limits:
     processes: int | None = None
     file_bytes: int | None = None
     work_bytes: int | None = None
+    lifetime_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in self.__match_args__:
+            value = getattr(self, name)
             if value is None:
                 continue
-            kinds = _NUMBER if field.name == "wall_seconds" else _WHOLE
+            kinds = _NUMBER if name in _FRACTIONS else _WHOLE
             if isinstance(value, bool) or not isinstance(value, kinds):
-                names = " or ".join(kind.__name__ for kind in kinds)
-                raise TypeError(f"Limits.{field.name} must be {names}, got {type(value).__name__}")
+                types = " or ".join(kind.__name__ for kind in kinds)
+                raise TypeError(f"Limits.{name} must be {types}, got {type(value).__name__}")
             if not 0 < value <= INTEGER_MAX:
-                raise ValueError(f"Limits.{field.name} must be above 0, got {value!r}")
+                raise ValueError(f"Limits.{name} must be above 0, got {value!r}")
 
     def over(self, base: Limits) -> Limits:
         """These limits, with those of `base` where this one says None."""
-        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        own = {name: getattr(self, name) for name in self.__match_args__}
         return Limits(
             **{name: getattr(base, name) if value is None else value for name, value in own.items()}
         )
+
+
+def exceeded_text(limit: str, value: int | float, used: int | float | None) -> str:
+    """What a person reads of an exceeded limit: its name, its value, and what was used.
+
+    `used` None: all of it, and more was asked for.
+    """
+    what = "all of it was used, and more was asked for"
+    if used is not None:
+        what = f"{used:,} were used"
+    text = f"LimitExceededError: {limit}: at most {value:,} are allowed, {what}"
+    chosen = limit in Limits.__match_args__
+    return f"{text}; a host can set it with Limits({limit}=...)" if chosen else text
 
 
 # Names of levels are what `isolation` says everywhere. `process` protects from accidents only, and

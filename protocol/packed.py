@@ -6,11 +6,11 @@ see after the client has unpacked it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated
 
 from . import limits
+from .classes import dataclass
 from .shape import Count, Line, Name, OutputText, Prose, Size, TimeNs, Value
 
 

@@ -7,10 +7,10 @@ aliases below are the ones that messages use.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 from . import limits
+from .classes import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ numbered: it changes nothing, and is asked again until it is answered.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
 from . import limits
+from .classes import dataclass
 from .ids import Incarnation, RequestRef
 from .limits import Limits
 from .packed import CellKind, OutputKind, OwnWork, PackedInput, Reason, Stepping, ToolSpecs

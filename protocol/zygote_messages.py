@@ -6,9 +6,9 @@ No ZeroMQ here: a zygote must stay single-threaded to fork, and pidfds travel be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
+from .classes import dataclass
 from .ids import Incarnation
 from .limits import Limits
 from .shape import Count, Line, Name, Pid, Signed, Size, TimeNs, Token

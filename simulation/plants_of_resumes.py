@@ -126,7 +126,7 @@ def one_resume_takes_all_inputs_whatever_was_asked(stack: ExitStack) -> None:
     put(stack, ask_steps, "_begin", drain)
 
 
-@planted(1_700, Promise.SAME_ANSWER)
+@planted(4_300, Promise.SAME_ANSWER)
 def after_a_crash_whoever_asks_first_has_resumed(stack: ExitStack) -> None:
     consumed = announce._ANNOUNCE[r.GenerationConsumed]
 

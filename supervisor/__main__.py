@@ -63,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
         help="a cell idle for so long gives up its worker, and is run again when something moves "
         "it; 0: never (default: %(default)s)",
     )
+    parser.add_argument(
+        "--preload", action="append", default=[], metavar="MODULE", help="imported once for all"
+    )
+    parser.add_argument(
+        "--package-path", action="append", default=[], metavar="DIR", help="cells import from it"
+    )
     parser.add_argument("--ready-fd", type=int, default=-1, help="where to say that it is ready")
     return parser
 
@@ -96,6 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         first_level=options.isolation or options.expect,
         spares=max(0, options.spares),
         hibernate_seconds=max(0.0, options.hibernate_seconds),
+        preload=tuple(options.preload),
+        package_paths=tuple(os.path.abspath(path) for path in options.package_path),
     )
     try:
         directory = StateDirectory(settings.state)

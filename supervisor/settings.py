@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from ..protocol.classes import dataclass
 
 HIBERNATE_SECONDS: Final = 300.0
 SPARES_MAX: Final = 4
@@ -29,6 +30,8 @@ class Settings:
         first_level: the level whose zygote is started at once; others when they are needed.
         spares: how many workers are kept ready that no cell has.
         hibernate_seconds: how long a cell is idle before it gives up its worker; 0: for ever.
+        preload: modules that zygotes import once, for all their cells.
+        package_paths: directories from which cells import too.
     """
 
     state: Path
@@ -42,6 +45,8 @@ class Settings:
     first_level: str = "sealed"
     spares: int = 0
     hibernate_seconds: float = 0.0
+    preload: tuple[str, ...] = ()
+    package_paths: tuple[str, ...] = ()
 
     @property
     def private(self) -> bool:
@@ -52,6 +57,8 @@ class Settings:
         arguments = ["--supervisor-pid", str(os.getpid()), "--work", str(directory / "work")]
         arguments += ["--orphan-seconds", str(self.orphan_seconds)]
         arguments += ["--workers", str(run / "workers")]
+        arguments += [f"--preload={module}" for module in self.preload]
+        arguments += [f"--package-path={path}" for path in self.package_paths]
         if self.private:
             arguments += ["--private", "--host-pid", str(self.host_pid)]
             arguments += ["--directory", str(directory)]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
+
+# Whoever runs the tests in the background may have Ctrl-C ignored, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,6 +26,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=120,
         help="moments at which the power fails in tests/contracts/test_power_cut.py",
+    )
+    parser.addoption(
+        "--places",
+        default="usual",
+        help="where tests/hostile attacks: usual (sealed and process, as who runs the tests), all, "
+        "or some of sealed-as-root, sealed-as-user, restricted-as-root, ..., with commas",
+    )
+    parser.addoption(
+        "--attacks",
+        action="store_true",
+        help="print what came of each attack of tests/hostile",
     )
 
 

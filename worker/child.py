@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
+from ..protocol.classes import dataclass
 from .isolation.quarters import Berth
 
 

@@ -41,9 +41,8 @@ def serve(arguments: Sequence[str] | None, reproducible: Reproducible) -> int:
     sys.path.extend(options.package_path)
     try:
         _preload(options.preload)
-    except ImportError as error:
-        print(f"tidemark zygote: --preload: {error}", file=sys.stderr)
-        return EXIT_WRONG
+    except Exception as error:  # noqa: BLE001 - importing runs foreign code
+        return _without_preload(error, options)
     scrub_environment()
     rehearse()
     if options.examine is not None:
@@ -167,6 +166,18 @@ def _examine(level: Level, options: argparse.Namespace) -> int:
             return EXIT_WELL if guard(house, show_inside, show) == EXIT_WELL else EXIT_WRONG
         finally:
             house.remove()
+
+
+def _without_preload(error: Exception, options: argparse.Namespace) -> int:
+    """Say why there is no zygote: a module that all cells are to have cannot be had."""
+    what = f"--preload: {type(error).__name__}: {error}"
+    print(f"tidemark zygote: {what}", file=sys.stderr)
+    if options.ready_fd is not None:
+        level = Level(options.level)
+        report = findings.of_failed_preload(level, what[:2_000])
+        with contextlib.suppress(BrokenPipeError):
+            os.write(options.ready_fd, f"refused {findings.as_json(report)}\n".encode())
+    return EXIT_WRONG
 
 
 def _preload(names: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from ..protocol.limits import Limits
+from ..protocol.limits import Limits, exceeded_text
 
 FIELDS: Final = {
     errno.EMFILE: "open_files",
@@ -30,6 +30,6 @@ def exceeded(failure: BaseException, limits: Limits) -> str | None:
     elif type(failure) is RuntimeError and failure.args == (NO_THREAD,):
         field = "processes"
     value = None if field is None else getattr(limits, field)
-    if value is None:
+    if field is None or value is None:
         return None
-    return f"the cell exceeded {field}: the limit is {value:,}, all of it was used"
+    return exceeded_text(field, value, None)

@@ -84,6 +84,8 @@ class Nursery:
             self._vacate(berth)
             raise
         if pid == 0:
+            # It is on the stack below the cell, which can read it; tokens are other cells' names.
+            self._by_token, self._by_pid, self._ended, self._confessed = {}, {}, {}, {}
             ties = Ties(message.token, self._confession, door=door.descriptor)
             inside = replace(message, endpoint=endpoint, limits=limits)
             live(inside, quarters, berth, ties, self._pid, self._signals, self._reproducible)
@@ -116,7 +118,9 @@ class Nursery:
         if self._quarters.level is Level.SEALED:  # there it went with its namespace
             return
         if all(each.berth.work != berth.work for each in self._by_token.values()):
-            self._sweep(berth.work)  # else it is the next life's, and ours was moved aside
+            # Else it is the next life's, and ours was moved aside. Its name may be needed at once.
+            for work in self._quarters.left_over(berth.work):
+                self._sweep(work)
 
     def kill(self, token: bytes) -> None:
         """SIGKILL a worker and its process group; `reap` tells its end. Ignores unknown ones."""
@@ -174,20 +178,8 @@ class Nursery:
             reason += f": {self._confession_of(child.token)}"
         if reason:
             print(f"worker {child.pid_outside}: {reason} (exit status {status})", file=sys.stderr)
-        cpu_ns = int((usage.ru_utime + usage.ru_stime) * 1e9)
-        limit, used = ("", 0) if child.is_killed else cause(status, cpu_ns, child.berth)
+        end = self._ended[child.token] = _end_of(child, status, usage, reason)
         self._vacate(child.berth)
-        end = Ended(
-            token=child.token,
-            status=status,
-            cpu_ns=cpu_ns,
-            memory_bytes=usage.ru_maxrss * 1024,
-            killed=child.is_killed,
-            reason=reason,
-            limit=limit,
-            used=used,
-        )
-        self._ended[child.token] = end
         while len(self._ended) > ENDED_MAX:
             del self._ended[next(iter(self._ended))]
         return end
@@ -228,6 +220,22 @@ class Nursery:
         if self._quarters.level is not Level.PROCESS:
             return []  # there nothing can be started
         return [pid for pid in _children() if pid not in self._by_pid and pid not in self._janitors]
+
+
+def _end_of(child: Child, status: int, usage: struct_rusage, reason: str) -> Ended:
+    """What is told of an end; to be asked before the berth is cleared."""
+    cpu_ns = int((usage.ru_utime + usage.ru_stime) * 1e9)
+    limit, used = ("", 0) if child.is_killed else cause(status, cpu_ns, child.berth)
+    return Ended(
+        token=child.token,
+        status=status,
+        cpu_ns=cpu_ns,
+        memory_bytes=usage.ru_maxrss * 1024,
+        killed=child.is_killed,
+        reason=reason,
+        limit=limit,
+        used=used,
+    )
 
 
 def _remove_and_end(work: str) -> NoReturn:

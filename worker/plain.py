@@ -32,6 +32,4 @@ def bounded(link: Link, value: object, path: str, limit: str) -> bytes:
 
 def end_by_limit(link: Link, limit: str, value: int, used: int) -> NoReturn:
     """End the cell: it has exceeded a limit of its own. Cannot be caught."""
-    link.finish(
-        Reason.LIMIT, f"the cell exceeded {limit}: the limit is {value:,}, it used {used:,}"
-    )
+    link.finish(Reason.LIMIT, limits.exceeded_text(limit, value, used))

@@ -7,21 +7,10 @@ import asyncio
 import gc
 import traceback
 import types
+from typing import get_args
 
 from ..protocol import codec, values
-from ..protocol.ids import NO_REQUEST, Incarnation
-from ..protocol.packed import OutputKind, Reason
-from ..protocol.worker_messages import (
-    Called,
-    Confirmed,
-    Emitted,
-    Fetch,
-    Finished,
-    Hello,
-    Paused,
-    Said,
-    Waited,
-)
+from ..protocol.worker_messages import Item
 from . import traces
 
 SOURCE = """
@@ -41,22 +30,9 @@ def rehearse() -> None:
     Leaves no loop, thread or descriptor behind.
     """
     _run_once()
-    digest = values.digest(values.encode({"warm": [1, 2.0, None, "x"]}))
-    items = (
-        Emitted(OutputKind.TEXT, "x", None, digest),
-        Called(1, "x", b"", digest),
-        Confirmed(1, 1, NO_REQUEST, 0),
-        Waited(0, None, ()),
-        Paused(1, 0, None, ()),
-        Finished(Reason.ENDED, None, None, 0),
-    )
-    incarnation = Incarnation(1, 1)
-    for message in (
-        Said(1, 1, (), items),
-        Hello("x", incarnation, 0, False, 0, 0, 1, "x"),
-        Fetch(1, 1, "x"),
-    ):
-        codec.FROM_WORKER.decode(codec.FROM_WORKER.encode(message))
+    values.digest(values.encode({"warm": [1, 2.0, None, "x"]}))
+    codec.prepare([*codec.FROM_WORKER.kinds, *get_args(Item)])
+    codec.TO_WORKER.prepare()
     gc.collect()
     gc.freeze()
 

@@ -38,7 +38,9 @@ class Speaker:
         cell, incarnation: whose worker this is; empty and 0.0 of a spare one.
     """
 
-    def __init__(self, fork: Fork, wire: Wire, on_connected: Callable[[], Sockets]) -> None:
+    def __init__(
+        self, fork: Fork, wire: Wire, on_connected: Callable[[], Sockets] | None = None
+    ) -> None:
         """`on_connected` is called once, before the first word."""
         self.stream = Stream()
         self.asked: dict[int, Asked] = {}
@@ -46,7 +48,7 @@ class Speaker:
         self.cell, self.incarnation = fork.cell, fork.incarnation
         self._wire = wire
         self._must_greet = True
-        self._on_connected: Callable[[], Sockets] | None = on_connected
+        self._on_connected = on_connected
         self.journal = 0
 
     def send_pending(self) -> None:

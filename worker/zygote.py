@@ -10,10 +10,10 @@ import signal
 import socket
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, assert_never
 
 from ..protocol import codec
+from ..protocol.classes import dataclass
 from ..protocol.zygote_messages import (
     Command,
     Forget,

@@ -25,19 +25,30 @@ class Gate(selectors.SelectSelector):
         self.output: list[str] = []
         self.calls: list[tuple[int, str, dict[str, Any]]] = []
         self.waiting: dict[int, asyncio.Future[Any]] = {}
+        self.past: list[list[Any]] | None = None  # what an earlier worker had taken
 
     def select(self, timeout: float | None = None) -> list[Any]:
         """As asked; but with nothing ready, pause until the next Continue."""
         if timeout == 0 or self.link is None:
             return super().select(timeout)
         self.generation += 1
-        self.say("paused", self.generation, self.output, self.calls)
+        if self.past is None:
+            self.say("paused", self.generation, self.output, self.calls)
+        elif len(self.past) < self.generation:
+            self.past = None
+            self.say("restored", self.generation)
         self.output, self.calls = [], []
+        if self.past is not None:
+            self._take(self.past[self.generation - 1])
+            return []
         _, generation, inputs = msgpack.unpackb(self.link.recv())
         self.say("confirmed", generation)
+        self._take(inputs)
+        return []
+
+    def _take(self, inputs: list[Any]) -> None:
         for number, result in inputs:
             self.waiting.pop(number).set_result(result)
-        return []
 
     def say(self, *said: Any) -> None:
         """Send to the supervisor."""
@@ -82,15 +93,15 @@ def rehearse() -> None:
     msgpack.unpackb(msgpack.packb(["x", 1, {"n": 1}]))
 
 
-def live(endpoint: str, cell: bytes) -> NoReturn:
-    """Be the worker of this cell."""
+def live(endpoint: str, name: bytes) -> NoReturn:
+    """Be a worker, of the first cell that it is given."""
     try:
         link: zmq.Socket[bytes] = zmq.Context().socket(zmq.DEALER)
-        link.routing_id = cell
+        link.routing_id = name
         link.connect(endpoint)
         gate = Gate(link)
-        gate.say("hello")
-        _, source = msgpack.unpackb(link.recv())
+        gate.say("hello", os.getpid())
+        _, source, gate.past = msgpack.unpackb(link.recv())
         run(source, gate)
         gate.say("finished", gate.output)
         link.recv()

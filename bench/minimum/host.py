@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,11 +20,11 @@ ENDS_SECONDS_MAX = 5.0
 class MinimumHost:
     """One minimum of its own: a supervisor, its zygote, its workers. Blocks its thread."""
 
-    def __init__(self, durability: str) -> None:
+    def __init__(self, durability: str, warm: int = 0) -> None:
         directory = tempfile.mkdtemp(prefix="minimum-")
         script = Path(__file__).parent / "supervisor.py"
         self._process = subprocess.Popen(
-            [sys.executable, str(script), directory, durability],
+            [sys.executable, str(script), directory, durability, str(warm)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is the host's; its end is told by closing the pipe
@@ -35,6 +37,10 @@ class MinimumHost:
         self._socket.linger = 0
         self._socket.connect(f"ipc://{directory}/host.sock")
         self._made = 0
+        deadline = perf_counter() + ENDS_SECONDS_MAX
+        while self._warm_workers() < warm:
+            if perf_counter() > deadline:
+                raise RuntimeError(f"the minimum did not make {warm} workers ahead")
 
     def close(self) -> None:
         """End it; nothing of it is left."""
@@ -47,6 +53,11 @@ class MinimumHost:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def supervisor_pid(self) -> int:
+        """The process whose descendants are all of it."""
+        return self._process.pid
+
     def commits(self) -> int:
         """How many commits it has made."""
         self._say("count", 0)
@@ -57,14 +68,59 @@ class MinimumHost:
     def run_to_completion(self, source: str) -> float:
         """Seconds from the request to create a cell to its completion."""
         started = perf_counter()
-        cell = self._create(source)
+        cell = self._create(source, "continuing")
         self._say("observe", cell)
         self._expect("event")
         return perf_counter() - started
 
+    def burst(self, source: str, count: int) -> list[float]:
+        """Create so many at once; seconds from the first request to each one's completion."""
+        began = perf_counter()
+        for _ in range(count):
+            self._made += 1
+            self._say("create", self._made, source, False)
+            self._say("observe", self._made)
+        seconds: list[float] = []
+        while len(seconds) < count:
+            if self._hear()[0] == "event":
+                seconds.append(perf_counter() - began)
+        return seconds
+
+    def lose(self, source: str) -> float:
+        """Seconds from SIGKILL of a continuing cell's worker to the event that says so."""
+        cell = self._create(source, "continuing")
+        self._say("observe", cell)
+        pid = self.pid(cell)
+        began = perf_counter()
+        os.kill(pid, signal.SIGKILL)
+        self._expect("event")
+        return perf_counter() - began
+
+    def kill_and_resume(self, generations: dict[int, int]) -> float:
+        """Seconds from SIGKILL of the one cell's worker to `resumed`; then on to its frontier."""
+        ((cell, generation),) = generations.items()
+        pid = self.pid(cell)
+        began = perf_counter()
+        os.kill(pid, signal.SIGKILL)
+        self._say("resume", cell, generation)
+        self._expect("resumed")
+        seconds = perf_counter() - began
+        self._say("observe", cell)
+        self._until_all_have_paused(generations)
+        return seconds
+
+    def pid(self, cell: int) -> int:
+        """The worker of a cell, as soon as it has one."""
+        deadline = perf_counter() + ENDS_SECONDS_MAX
+        while perf_counter() < deadline:
+            self._say("pid", cell)
+            if pid := self._expect("pid")[2]:
+                return int(pid)
+        raise RuntimeError("the minimum has made no worker")
+
     def pause_many(self, source: str, count: int) -> dict[int, int]:
         """Create cells and wait for their first frontiers: generations by cell."""
-        cells = {self._create(source): 0 for _ in range(count)}
+        cells = {self._create(source, "pausable"): 0 for _ in range(count)}
         for cell in cells:
             self._say("observe", cell)
         return self._until_all_have_paused(cells)
@@ -99,9 +155,13 @@ class MinimumHost:
                     del left[cell]
         return seconds
 
-    def _create(self, source: str) -> int:
+    def _warm_workers(self) -> int:
+        self._say("warm", 0)
+        return int(self._expect("warm")[1])
+
+    def _create(self, source: str, kind: str) -> int:
         self._made += 1
-        self._say("create", self._made, source)
+        self._say("create", self._made, source, kind == "pausable")
         self._expect("created")
         return self._made
 
@@ -127,10 +187,10 @@ class MinimumHost:
         said: list[Any] = msgpack.unpackb(self._socket.recv())
         return said
 
-    def _expect(self, kind: str) -> None:
+    def _expect(self, kind: str) -> list[Any]:
         while True:
             said = self._hear()
             if said[0] == kind:
-                return
+                return said
             if said[0] == "offer":
                 self._run_tool(said[1], said[2:])

@@ -3,8 +3,10 @@
 It makes the commits and sends the messages that Tidemark's promises require (a tool cycle: result;
 consumed; calls and frontier. A cell: creation; completion), on the same kinds of sockets, with the
 same journal settings. It validates nothing, keeps no history, fences nobody and knows no errors.
+With WARM above 0 it keeps so many connected workers ahead, and forks the next after the completion.
+A worker that has ended costs one commit; a pausable cell is then run again with what it had taken.
 
-`python supervisor.py DIRECTORY DURABILITY`; it ends when its standard input does.
+`python supervisor.py DIRECTORY DURABILITY WARM`; it ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -32,16 +34,24 @@ class Cell:
     """What the supervisor must remember about one cell."""
 
     source: str
+    is_pausable: bool
     event: list[Any] | None = None
     is_watched: bool = False
     inputs: list[Any] = field(default_factory=list)
+    unconfirmed: list[Any] = field(default_factory=list)
+    taken: list[list[Any]] = field(default_factory=list)
     resuming: int = 0
+    confirming: int = 0
+    worker: int = 0
+    pid: int = 0
+    is_restored: bool = True
+    is_over: bool = False
 
 
 class Minimum:
     """One supervisor, one host, any number of cells."""
 
-    def __init__(self, directory: Path, durability: str) -> None:
+    def __init__(self, directory: Path, durability: str, warm: int) -> None:
         self.sql = sqlite3.connect(directory / "journal.db", isolation_level=None)
         self.sql.execute("PRAGMA journal_mode = WAL")
         self.sql.execute(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
@@ -69,6 +79,14 @@ class Minimum:
         self.to_host: deque[list[Any]] = deque()
         self.to_workers: deque[tuple[int, list[Any]]] = deque()
         self.to_fork: deque[int] = deque()
+        self.cell_of: dict[int, int] = {}  # by worker; 0: it waits for a cell
+        self.cell_of_pid: dict[int, int] = {}
+        self.warm: deque[int] = deque()
+        self.warm_pids: dict[int, int] = {}
+        self.workers_made = 0
+        self.is_warm = warm > 0
+        for _ in range(warm):
+            self._fork(0)
 
     def _router(self, endpoint: str) -> zmq.Socket[bytes]:
         router: zmq.Socket[bytes] = self.context.socket(zmq.ROUTER)
@@ -89,8 +107,6 @@ class Minimum:
             ready = dict(poller.poll())
             if lifeline in ready:
                 return
-            if self.zygote.fileno() in ready:
-                self.zygote.recv(256)  # a worker has ended; it was told to
 
     def _drain(self) -> bool:
         taken = 0
@@ -106,9 +122,23 @@ class Minimum:
                     continue
                 taken += 1
                 on_message(who, msgpack.unpackb(body))
+            taken += self._hear_zygote()
             if taken == before:
                 break
         return taken > 0
+
+    def _hear_zygote(self) -> int:
+        try:
+            pid, _ = self.zygote.recv(256).split()
+        except BlockingIOError:
+            return 0
+        self._on_end(int(pid))
+        return 1
+
+    def _fork(self, number: int) -> None:
+        self.workers_made += 1
+        self.cell_of[self.workers_made] = number
+        self.to_fork.append(self.workers_made)
 
     def _commit(self) -> None:
         if not self.rows:
@@ -123,8 +153,8 @@ class Minimum:
 
     def _speak(self) -> None:
         while self.to_workers:
-            cell, said = self.to_workers.popleft()
-            self.workers.send_multipart([b"%d" % cell, msgpack.packb(said)], zmq.NOBLOCK)
+            worker, said = self.to_workers.popleft()
+            self.workers.send_multipart([b"%d" % worker, msgpack.packb(said)], zmq.NOBLOCK)
         while self.to_host:
             self.hosts.send_multipart(
                 [self.host, msgpack.packb(self.to_host.popleft())], zmq.NOBLOCK
@@ -138,10 +168,15 @@ class Minimum:
         self.host = who
         kind, number = said[0], said[1]
         if kind == "create":
-            self.cells[number] = Cell(said[2])
+            self.cells[number] = Cell(said[2], said[3])
             self.rows.append((number, kind, 0, said[2].encode()))
             self.to_host.append(["created", number])
-            self.to_fork.append(number)
+            if self.warm:
+                worker = self.warm.popleft()
+                self.cell_of[worker] = number
+                self._begin(worker, number, self.warm_pids.pop(worker))
+            else:
+                self._fork(number)
         elif kind == "observe":
             self.cells[number].is_watched = True
             self._answer_observer(number)
@@ -155,12 +190,28 @@ class Minimum:
             self._continue(number)
         elif kind == "count":
             self.to_host.append(["counted", self.commits])
+        elif kind == "warm":
+            self.to_host.append(["warm", len(self.warm)])
+        elif kind == "pid":
+            self.to_host.append(["pid", number, self.cells[number].pid])
 
     def _continue(self, number: int) -> None:
         cell = self.cells[number]
-        if cell.resuming and cell.inputs:
-            self.to_workers.append((number, ["continue", cell.resuming, cell.inputs]))
-            cell.inputs, cell.resuming = [], 0
+        if cell.resuming and cell.inputs and cell.is_restored:
+            self.to_workers.append((cell.worker, ["continue", cell.resuming, cell.inputs]))
+            cell.unconfirmed, cell.inputs = cell.inputs, []
+            cell.confirming, cell.resuming = cell.resuming, 0
+
+    def _replace_warm(self) -> None:
+        if self.is_warm:
+            self._fork(0)
+
+    def _begin(self, worker: int, number: int, pid: int) -> None:
+        cell = self.cells[number]
+        cell.worker, cell.pid = worker, pid
+        self.cell_of_pid[pid] = number
+        past = None if cell.is_restored else cell.taken
+        self.to_workers.append((worker, ["start", cell.source, past]))
 
     def _answer_observer(self, number: int) -> None:
         cell = self.cells[number]
@@ -171,27 +222,61 @@ class Minimum:
     # -- what a worker says -----------------------------------------------------------------------
 
     def _on_worker(self, who: bytes, said: list[Any]) -> None:
-        kind, number = said[0], int(who)
+        worker = int(who)
+        kind, number = said[0], self.cell_of[worker]
+        if kind == "hello" and number == 0:
+            self.warm.append(worker)
+            self.warm_pids[worker] = said[1]
+            return
         cell = self.cells[number]
         if kind == "hello":
-            self.to_workers.append((number, ["start", cell.source]))
+            self._begin(worker, number, said[1])
         elif kind == "confirmed":
             self.rows.append((number, kind, said[1], b""))
             self.to_host.append(["resumed", number, said[1]])
-            cell.event = None
-        elif kind == "paused":
-            _, generation, output, calls = said
-            for call in calls:
-                self.rows.append((number, "call", call[0], msgpack.packb(call)))
-                self.to_host.append(["offer", number, *call])
-            self.rows.append((number, kind, generation, msgpack.packb(said)))
-            cell.event = [generation, output, calls]
-            self._answer_observer(number)
+            cell.taken.append(cell.unconfirmed)
+            cell.event, cell.unconfirmed, cell.confirming = None, [], 0
+        elif kind == "restored":
+            cell.is_restored = True
+            self._continue(number)
+        elif kind == "paused" and cell.is_pausable:
+            self._on_paused(number, said)
         elif kind == "finished":
             self.rows.append((number, kind, 0, msgpack.packb(said)))
-            cell.event = [0, said[1], []]
-            self._answer_observer(number)
-            self.to_workers.append((number, ["bye"]))
+            self._on_over(number, [0, said[1], []])
+            self.to_workers.append((worker, ["bye"]))
+            self._replace_warm()
+
+    def _on_paused(self, number: int, said: list[Any]) -> None:
+        _, generation, output, calls = said
+        for call in calls:
+            self.rows.append((number, "call", call[0], msgpack.packb(call)))
+            self.to_host.append(["offer", number, *call])
+        self.rows.append((number, "paused", generation, msgpack.packb(said)))
+        self.cells[number].event = [generation, output, calls]
+        self._answer_observer(number)
+
+    def _on_over(self, number: int, event: list[Any]) -> None:
+        cell = self.cells[number]
+        cell.event, cell.is_over = event, True
+        self._answer_observer(number)
+
+    def _on_end(self, pid: int) -> None:
+        """A worker has ended: mostly because its cell is over."""
+        number = self.cell_of_pid.pop(pid, 0)
+        if not number or self.cells[number].is_over:
+            return
+        self.rows.append((number, "lost", pid, b""))
+        cell = self.cells[number]
+        cell.pid = 0
+        if cell.is_pausable:
+            cell.is_restored = False
+            cell.inputs, cell.unconfirmed = cell.unconfirmed + cell.inputs, []
+            cell.resuming, cell.confirming = cell.resuming or cell.confirming, 0
+            self._fork(number)
+        else:
+            self._on_over(number, [-1, [], []])
+            self._replace_warm()
 
     def end(self) -> None:
         """End the zygote, and with it the workers."""
@@ -204,7 +289,7 @@ class Minimum:
 def main() -> None:
     """Serve; then leave nothing."""
     directory = Path(sys.argv[1])
-    minimum = Minimum(directory, sys.argv[2])
+    minimum = Minimum(directory, sys.argv[2], int(sys.argv[3]))
     try:
         print("ready", flush=True)
         minimum.serve()

@@ -42,15 +42,15 @@ def main() -> None:
             bell.recv(4096)
             reap(supervisor)
         if supervisor.fileno() in ready:
-            cell = supervisor.recv(64)
-            if not cell:
+            name = supervisor.recv(64)
+            if not name:
                 return
             if os.fork() == 0:
                 libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 signal.set_wakeup_fd(-1)
                 for inherited in (supervisor, bell, wakeup):
                     inherited.close()
-                forked_cell.live(endpoint, cell)
+                forked_cell.live(endpoint, name)
 
 
 def reap(supervisor: socket.socket) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
+from typing import Any
 
 
 class Alarms:
@@ -11,17 +13,32 @@ class Alarms:
     def __init__(self) -> None:
         self._heap: list[tuple[int, str]] = []
         self._set: dict[str, int] = {}
+        self._unknown: dict[str, tuple[Callable[[Any], int | None], Any]] = {}
 
     def set(self, name: str, at_ns: int | None) -> None:
         """Wake `name` at this moment, or never."""
+        self._unknown.pop(name, None)
         if at_ns is None:
             self._set.pop(name, None)
         elif self._set.get(name) != at_ns:
             self._set[name] = at_ns
             heapq.heappush(self._heap, (at_ns, name))
 
+    def set_by(self, name: str, moment: Callable[[Any], int | None], thing: Any) -> None:
+        """Wake `name` at `moment(thing)`, which is not asked for before somebody wants to know.
+
+        A cell changes several times in a beat, and only the last of them counts.
+        """
+        self._unknown[name] = (moment, thing)
+
+    def _find_out(self) -> None:
+        for name, (moment, thing) in list(self._unknown.items()):
+            self.set(name, moment(thing))
+
     def first_ns(self) -> int | None:
         """The earliest moment; None: there is none."""
+        if self._unknown:
+            self._find_out()
         while self._heap and self._set.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None

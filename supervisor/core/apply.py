@@ -33,7 +33,18 @@ def created(record: r.CellCreated, at_ns: int) -> Cell:
 
 def apply(cell: Cell, record: r.CellRecord, at_ns: int) -> Cell:
     """The cell after this record, written at `at_ns`."""
-    return _APPLY[type(record)](cell, record, at_ns)
+    cell = _APPLY[type(record)](cell, record, at_ns)
+    return cell if cell.limits.wall_seconds is None else _timed(cell, at_ns)
+
+
+def _timed(cell: Cell, at_ns: int) -> Cell:
+    """With the time that it waits for tools counted from the records' own times."""
+    if cell.waits_for_tools():
+        return cell if cell.tools_since_ns else replace(cell, tools_since_ns=at_ns)
+    if not cell.tools_since_ns:
+        return cell
+    waited_ns = cell.tools_ns + at_ns - cell.tools_since_ns
+    return replace(cell, tools_ns=waited_ns, tools_since_ns=0)
 
 
 def _issued(cell: Cell, record: r.WorkerIssued, at_ns: int) -> Cell:

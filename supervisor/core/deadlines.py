@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from ...protocol import limits
 from ...protocol.ids import NO_REQUEST
 from ...protocol.packed import EventKind, InputKind, PackedInput, Reason
@@ -32,17 +30,22 @@ def timer_due_ns(state: CellState) -> int | None:
     return due
 
 
-def wall_deadline_ns(cell: Cell) -> int | None:
-    """When the cell's wall-clock limit ends it."""
-    if cell.limits.wall_seconds is None or cell.phase is Phase.FINISHED:
+def time_limit_ns(cell: Cell) -> int | None:
+    """When one of the cell's limits of time ends it, if nothing else happens."""
+    if cell.phase is Phase.FINISHED:
         return None
-    return cell.created_us * 1_000 + int(cell.limits.wall_seconds * 1e9)
+    wall, lifetime = cell.limits.wall_seconds, cell.limits.lifetime_seconds
+    created_ns = cell.created_us * 1_000
+    moments = [] if lifetime is None else [created_ns + int(lifetime * 1e9)]
+    if wall is not None and not cell.tools_since_ns:
+        moments.append(created_ns + cell.tools_ns + int(wall * 1e9))
+    return min(moments, default=None)
 
 
 def deadline_of(state: CellState) -> int | None:
     """The first moment at which `due_step` has something to do."""
     waits = state.waits
-    moments = [timer_due_ns(state), wall_deadline_ns(state.cell)]
+    moments = [timer_due_ns(state), time_limit_ns(state.cell)]
     if waits.observer is not None:
         moments.append(waits.observer.deadline_ns)
     if waits.resuming is not None and state.phase is Phase.CONTINUING and state.hears:
@@ -52,7 +55,9 @@ def deadline_of(state: CellState) -> int | None:
             moments.append(waits.ending.calls_until_ns)
         if waits.ending.worker_lives:
             moments.append(waits.ending.worker_until_ns)
-    moments += [at for at in (waits.kill_at_ns, waits.adopting_at_ns, waits.retry_at_ns) if at]
+    own = [waits.kill_at_ns, waits.adopting_at_ns, waits.retry_at_ns, waits.greet_by_ns]
+    own.append(waits.sleep_at_ns)
+    moments += [at for at in own if at]
     return min((moment for moment in moments if moment is not None), default=None)
 
 
@@ -91,14 +96,19 @@ def _due_end(state: CellState, now_ns: int) -> Outcome | None:
     return None
 
 
-def over_wall_limit(state: CellState, now_ns: int) -> Over | None:
-    """The wall-clock limit, when it has passed."""
-    deadline = wall_deadline_ns(state.cell)
-    limit = state.cell.limits.wall_seconds
-    if deadline is None or limit is None or now_ns < deadline:
+def over_time(state: CellState, now_ns: int) -> Over | None:
+    """The limit of time that has passed, if one has."""
+    cell = state.cell
+    deadline = time_limit_ns(cell)
+    if deadline is None or now_ns < deadline:
         return None
-    used = (now_ns - state.cell.created_us * 1_000) / 1e9
-    return Over("wall_seconds", limit, round(used, 3))
+    age_ns = now_ns - cell.created_us * 1_000
+    lifetime = cell.limits.lifetime_seconds
+    if lifetime is not None and age_ns >= int(lifetime * 1e9):
+        return Over("lifetime_seconds", lifetime, round(age_ns / 1e9, 3))
+    wall = cell.limits.wall_seconds
+    assert wall is not None  # the deadline is one of the two
+    return Over("wall_seconds", wall, round((age_ns - cell.tools_ns) / 1e9, 3))
 
 
 def timer_input(state: CellState, due_ns: int, packers: Packers, now_ns: int) -> Outcome:
@@ -132,16 +142,6 @@ def complete(
         value=value,
     )
     return Outcome(state, records=(r.CellCompleted(event, published),), answers=NO_REQUEST)
-
-
-def limit_text(over: Over) -> str:
-    """What a person reads of an exceeded limit: its name, its value, and what was used."""
-    text = (
-        f"LimitExceededError: {over.limit}: at most {over.value:,} are allowed, "
-        f"{over.used:,} were used"
-    )
-    chosen = over.limit in {field.name for field in fields(limits.Limits)}
-    return f"{text}; a host can set it with Limits({over.limit}=...)" if chosen else text
 
 
 def too_many_inputs(state: CellState) -> Over | None:

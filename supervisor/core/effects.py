@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from ...protocol.classes import dataclass, field
 from ...protocol.host_answers import Answer, ToHost
 from ...protocol.host_requests import Ask
 from ...protocol.ids import Incarnation, RequestRef

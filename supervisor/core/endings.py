@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ...protocol.ids import NO_REQUEST
-from ...protocol.limits import STORED_BYTES_MAX
+from ...protocol.limits import STORED_BYTES_MAX, exceeded_text
 from ...protocol.packed import EventKind, Reason
 from ...protocol.worker_messages import Finished
 from . import records as r
 from .announce import end_if_done
 from .changes import replace
-from .deadlines import complete, limit_text
+from .deadlines import complete
 from .effects import KillWorker
 from .facts import Cell, EventMark
 from .fleet import Fleet
@@ -71,7 +71,7 @@ def end_by_limit(fleet: Fleet, state: CellState, over: Over, now_ns: int) -> Non
     """The cell has exceeded a limit of its own; the others do not notice."""
     if state.token:
         fleet.speak(KillWorker(state.token))
-    _end(fleet, state, Reason.LIMIT, limit_text(over), now_ns)
+    _end(fleet, state, Reason.LIMIT, exceeded_text(over.limit, over.value, over.used), now_ns)
 
 
 def lose(fleet: Fleet, state: CellState, why: str, now_ns: int) -> None:

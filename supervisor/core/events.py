@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from ...protocol.classes import dataclass
 from ...protocol.host_requests import Request
 from ...protocol.worker_messages import FromWorker
 

@@ -8,9 +8,9 @@ Contents (output, arguments, results) are not here: the journal has them under (
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 
+from ...protocol.classes import dataclass, field
 from ...protocol.ids import NO_REQUEST, Incarnation, RequestRef
 from ...protocol.limits import Limits
 from ...protocol.packed import CellKind, EventKind, Reason, Stepping
@@ -134,6 +134,8 @@ class Cell:
         gone: the current incarnation is known to have ended.
         losses: incarnations that the cell itself has lost since it last took an input, in words.
         diverged: how the last later life failed; None when another one has begun since.
+        tools_ns: how long it has waited for tools, up to `tools_since_ns` if that is not 0. Counted
+            only for a cell whose time is limited.
     """
 
     id: str
@@ -184,6 +186,9 @@ class Cell:
     notices_made: int = 0
     final: EventMark | None = None
     final_seen: bool = False
+    # what its time is spent on
+    tools_ns: int = 0
+    tools_since_ns: int = 0
 
     @property
     def pausable(self) -> bool:
@@ -204,3 +209,13 @@ class Cell:
             and self.next_timer_ns is None
             and not self.own_work
         )
+
+    def waits_for_tools(self) -> bool:
+        """Whether its code has nothing to do before a tool's result has come."""
+        if self.phase is Phase.PAUSED:
+            idle = True
+        else:
+            # A pausable one that was resumed takes what comes first; its worker says nothing then.
+            resumed = self.pausable and self.consumed > 0
+            idle = self.phase is Phase.RUNNING and not self.queued and (self.waiting or resumed)
+        return idle and not self.own_work and any(not call.input for call in self.waits_for())

@@ -8,8 +8,7 @@ back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ...protocol.classes import dataclass
 from ...protocol.host_requests import AskEvents, Attach
 from ...protocol.ids import Incarnation, RequestRef, cell_id, spare_token, worker_token
 from ...protocol.packed import ToolSpec
@@ -133,8 +132,8 @@ class Fleet:
             shelf.undo()
         self.entries.clear()
         self.effects.clear()
-        for state in self.cells.values():
-            self._set_alarm(state)
+        for name in self.cells:
+            self.alarms.set(name, deadline_of(self.cells[name]))
 
     def _shelves(self) -> tuple[Shelf[object, object], ...]:
         own = tuple(value for value in vars(self).values() if isinstance(value, Shelf))
@@ -142,7 +141,9 @@ class Fleet:
 
     def backlog(self, session: str) -> Shelf[tuple[str, int], None]:
         """The session's calls that wait to be dispatched, by cell and number, oldest first."""
-        return self.backlogs.setdefault(session, Shelf())
+        if session not in self.backlogs:
+            self.backlogs[session] = Shelf()
+        return self.backlogs[session]
 
     def append(self, scope: str, record: r.Record, contents: tuple[r.Content, ...] = ()) -> None:
         """One record for this beat's commit."""
@@ -181,8 +182,7 @@ class Fleet:
         if self.world.hibernate_ns:
             session, rest_ns = self.sessions[state.cell.session], self.world.hibernate_ns
             state = rested(old, state, session, now_ns, rest_ns)
-        if old is not state:
-            self.cells[state.cell.id] = state
+        self.cells[state.cell.id] = state
         was = old is not None and old.cell.phase is not Phase.FINISHED
         lives = state.cell.phase is not Phase.FINISHED
         if was != lives:
@@ -194,14 +194,7 @@ class Fleet:
             self.leave_past(state.cell.id)
         elif state.waits.dormant and state.wants_worker:
             self.wake_queue[state.cell.id] = None
-        self._set_alarm(state)
-
-    def _set_alarm(self, state: CellState) -> None:
-        at_ns, idle_ns = deadline_of(state), state.waits.idle_since_ns
-        if idle_ns:
-            sleep_ns = idle_ns + self.world.hibernate_ns
-            at_ns = sleep_ns if at_ns is None else min(at_ns, sleep_ns)
-        self.alarms.set(state.cell.id, at_ns)
+        self.alarms.set_by(state.cell.id, deadline_of, state)
 
     def leave_past(self, cell: str) -> None:
         """No worker of this cell says its past again, or not any more."""

@@ -36,8 +36,7 @@ def on_hibernate(
 def on_due(fleet: Fleet, name: str, now_ns: int) -> None:
     """The cell gives up its worker if it has been idle for long enough."""
     state = fleet.cells[name]
-    since_ns = state.waits.idle_since_ns
-    if since_ns and since_ns + fleet.world.hibernate_ns <= now_ns and not fleet.draining:
+    if 0 < state.waits.sleep_at_ns <= now_ns and not fleet.draining:
         put_to_sleep(fleet, state, now_ns)
 
 
@@ -50,8 +49,8 @@ def on_memory_short(fleet: Fleet, now_ns: int) -> None:
     if len(fleet.spares):
         drop_all(fleet)
         return
-    idle = [state for state in fleet.cells.values() if state.waits.idle_since_ns]
-    idle.sort(key=lambda state: state.waits.idle_since_ns)
+    idle = [state for state in fleet.cells.values() if state.waits.sleep_at_ns]
+    idle.sort(key=lambda state: state.waits.sleep_at_ns)
     for state in idle[:ASLEEP_AT_ONCE]:
         put_to_sleep(fleet, state, now_ns)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ...protocol.classes import dataclass
 from ...protocol.limits import Limits
 from ...protocol.packed import ToolSpec
 from . import records as r

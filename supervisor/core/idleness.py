@@ -1,4 +1,4 @@
-"""Whether a cell needs the worker that it has, and since when it does not."""
+"""Whether a cell needs the worker that it has, and when it gives it up."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def why_awake(state: CellState, session: Session) -> str:
 def rested(
     before: CellState | None, state: CellState, session: Session, now_ns: int, rest_ns: int
 ) -> CellState:
-    """The state with the moment since which it needs no worker; whatever is recorded moves it.
+    """The state with the moment at which it gives up its worker; whatever is recorded defers it.
 
-    One whose timer will wake it within `rest_ns` is not idle: it would be run again for it.
+    One whose timer comes before that is not idle: it would be run again for it.
     """
-    since_ns = state.waits.idle_since_ns
+    was_ns = state.waits.sleep_at_ns
     ended = state.phase is Phase.FINISHED
     if ended or state.waits.dormant or not state.hears or why_awake(state, session):
-        idle_ns = 0
-    elif since_ns and before is not None and before.cell is state.cell:
-        idle_ns = since_ns
+        sleep_ns = 0
+    elif was_ns and before is not None and before.cell is state.cell:
+        sleep_ns = was_ns
     else:
-        idle_ns = now_ns
+        sleep_ns = now_ns + rest_ns
     timer_ns = None if state.phase is Phase.PAUSED else state.cell.next_timer_ns
-    if timer_ns is not None and timer_ns <= idle_ns + rest_ns:
-        idle_ns = 0
-    return state if idle_ns == since_ns else state.waiting(idle_since_ns=idle_ns)
+    if timer_ns is not None and timer_ns <= sleep_ns:
+        sleep_ns = 0
+    return state if sleep_ns == was_ns else state.waiting(sleep_at_ns=sleep_ns)

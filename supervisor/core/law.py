@@ -8,10 +8,10 @@ step of that event.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from ...protocol.classes import dataclass
 from ...protocol.ids import NO_REQUEST, RequestRef
 from .changes import replace
 from .effects import Effect
@@ -162,11 +162,12 @@ class Waits:
         forked: the zygote has been asked for this worker, and has not told its end.
         dormant: the cell has no worker, and gets one when there is something to do.
         replay: what the worker says is compared with the journal, not recorded; None otherwise.
+        greet_by_ns: when a worker that has not said Hello is given up; 0 when it has.
         retry_at_ns: when to try again to start a worker; 0 without a reason.
         trouble: why no worker could be started.
         final_for: requests that wait for the final event to be told.
         delivered: the last input that was sent to this worker.
-        idle_since_ns: when the cell stopped to need its worker; 0: it does need it.
+        sleep_at_ns: when an idle cell gives up its worker; 0: it needs it.
         acked: the last seq that the worker was told we have; `unacked` bytes since.
     """
 
@@ -181,11 +182,12 @@ class Waits:
     forked: bool = False
     dormant: bool = False
     replay: Replaying | None = None
+    greet_by_ns: int = 0
     retry_at_ns: int = 0
     trouble: str = ""
     pid: int = 0
     delivered: int = 0
-    idle_since_ns: int = 0
+    sleep_at_ns: int = 0
     acked: int = 0
     unacked: int = 0
 

@@ -204,7 +204,7 @@ def _input(
     fleet.backlog(cell.session).pop((cell.id, number))
     packed = PackedInput(cell.inputs + 1, kind, number, content, message, unknown, 0, now_ns)
     body = fleet.world.packers.input(packed)
-    record = r.CallFinished(number, kind, packed.number, fleet.world.packers.digest(packed))
+    record = r.CallFinished(number, kind, packed.number, fleet.world.packers.digest_of(body))
     row = r.Content(cell.id, r.INPUT, packed.number, body)
     return fleet.settle(Outcome(state, records=(record,), contents=(row,)), now_ns)
 

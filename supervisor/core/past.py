@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
+from ...protocol.classes import dataclass
 from ...protocol.ids import tool_id
 from ...protocol.packed import OutputKind
 from ...protocol.worker_messages import (

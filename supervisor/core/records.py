@@ -6,10 +6,10 @@ users put in (output, arguments, results, written values) travels beside the rec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
 from ...protocol import limits
+from ...protocol.classes import dataclass
 from ...protocol.ids import Incarnation, RequestRef
 from ...protocol.limits import Limits
 from ...protocol.packed import CellKind, InputKind, Stepping, ToolSpecs

@@ -18,7 +18,7 @@ INPUTS_AT_ONCE = 128  # so that a long past is neither read nor sent in one piec
 
 def begin(fleet: Fleet, state: CellState, python: str, now_ns: int) -> None:
     """Give the cell to its worker, which runs this Python."""
-    state = state.waiting(greeted_ns=now_ns, forked=True, adopting_at_ns=0)
+    state = state.waiting(greeted_ns=now_ns, greet_by_ns=0, forked=True, adopting_at_ns=0)
     state = _start(fleet, state, python, now_ns)
     fleet.put(observation_begins(state, now_ns), now_ns)
 

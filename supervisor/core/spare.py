@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ...protocol.classes import dataclass
 from ...protocol.limits import Limits
 
 
@@ -36,3 +35,11 @@ class Spare:
     def is_ready(self) -> bool:
         """Whether it can be given a cell."""
         return self.pid > 0 and bool(self.python)
+
+    def forked(self, pid: int) -> Spare:
+        """The zygote has made it."""
+        return Spare(self.kind, self.number, self.asked_ns, pid, self.python)
+
+    def greeted(self, python: str) -> Spare:
+        """It has said Hello."""
+        return Spare(self.kind, self.number, self.asked_ns, self.pid, python)

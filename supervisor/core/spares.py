@@ -10,7 +10,6 @@ one before it, so they are killed when the zygote lists them.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from ...protocol.ids import NO_LIFE, spare_token
@@ -41,9 +40,16 @@ def kind_of(fleet: Fleet, cell: Cell) -> Kind:
 
 
 def _kind(level: str, limits: Limits) -> Kind:
-    # The supervisor and the worker itself see to these two; all others are set at the fork.
-    limits = replace(limits, wall_seconds=None, output_bytes=None)
-    return Kind(level, limits.over(LIMITS_OF_LEVEL[level]))
+    # The supervisor and the worker itself see to the others.
+    set_at_fork = Limits(
+        memory_bytes=limits.memory_bytes,
+        cpu_seconds=limits.cpu_seconds,
+        open_files=limits.open_files,
+        processes=limits.processes,
+        file_bytes=limits.file_bytes,
+        work_bytes=limits.work_bytes,
+    )
+    return Kind(level, set_at_fork.over(LIMITS_OF_LEVEL[level]))
 
 
 def expect_cells(fleet: Fleet, session: Session, limits: Limits, now_ns: int) -> None:
@@ -95,13 +101,13 @@ def on_spoke(fleet: Fleet, token: bytes, message: FromWorker, now_ns: int) -> No
     if not is_spare or not isinstance(message, Hello) or message.incarnation != NO_LIFE:
         drop(fleet, token, now_ns + AGAIN_NS)
         return
-    fleet.spares[token] = replace(spare, python=message.python)
+    fleet.spares[token] = spare.greeted(message.python)
     _look_at(fleet, now_ns)
 
 
 def on_forked(fleet: Fleet, token: bytes, pid: int) -> None:
     """The zygote has made it."""
-    fleet.spares[token] = replace(fleet.spares[token], pid=pid)
+    fleet.spares[token] = fleet.spares[token].forked(pid)
 
 
 def on_gone(fleet: Fleet, token: bytes, now_ns: int) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+from ...protocol.classes import dataclass
 from ...protocol.packed import OutputKind, OwnWork
 from ...protocol.shape import Count, Digest, Line, Name, Notice, StoredKey, TimeNs
 

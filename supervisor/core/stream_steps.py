@@ -7,10 +7,10 @@ generation consumed, a frontier reached, output yielded, the end), all committed
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from ...protocol import limits
+from ...protocol.classes import dataclass, field
 from ...protocol.packed import EventKind, OutputKind, PackedInput, PackedOutput, Reason
 from ...protocol.worker_messages import (
     Abandoned,
@@ -36,13 +36,17 @@ from .law import LEGAL, CellState, Hostile, Outcome, Told
 class Packers:
     """How contents become bytes for the journal, and how a request is told from another.
 
+    `not_plain` says why a value that a worker has packed is no plain data; empty: it is.
+
     Given by the shell, which owns the codec.
     """
 
     output: Callable[[PackedOutput], bytes]
     write: Callable[[str, bytes | None], bytes]
     input: Callable[[PackedInput], bytes]
+    not_plain: Callable[[bytes], str]
     digest: Callable[[object], bytes]
+    digest_of: Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,7 @@ def _emitted(reading: _Reading, item: Emitted, state: CellState) -> None:
 def _called(reading: _Reading, item: Called, state: CellState) -> None:
     if item.number != reading.made + 1:
         raise Hostile(f"call {item.number} after call {reading.made}")
+    _check_plain(reading, item.arguments)
     reading.made = item.number
     reading.open_calls += 1
     reading.open_bytes += len(item.arguments)
@@ -197,6 +202,8 @@ def _notified(reading: _Reading, item: Notified, state: CellState) -> None:
 
 
 def _wrote(reading: _Reading, item: Wrote, state: CellState) -> None:
+    if item.content is not None:
+        _check_plain(reading, item.content)
     reading.writes_made += 1
     body = reading.packers.write(item.key, item.content)
     reading.contents.append(r.Content(state.cell.id, r.WRITE, reading.writes_made, body))
@@ -261,7 +268,16 @@ def _finished(reading: _Reading, item: Finished, state: CellState) -> None:
     if (item.error is None) != (item.reason is Reason.ENDED):
         raise Hostile(f"reason {item.reason.value} with error {item.error is not None}")
     _check_taken(reading, item.taken)
+    if item.value is not None:
+        _check_plain(reading, item.value)
     reading.finished = item
+
+
+def _check_plain(reading: _Reading, value: bytes) -> None:
+    """Hosts decode it, and other cells: what is none must not get into the journal."""
+    why = reading.packers.not_plain(value)
+    if why:
+        raise Hostile(f"a value that is no plain data: {why}")
 
 
 def _check_taken(reading: _Reading, taken: int) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from ...protocol import host_requests as h
+from ...protocol.classes import dataclass
 from ...protocol.host_answers import EventsGiven
 from ...protocol.ids import RequestRef
 from ...protocol.worker_messages import Hello
@@ -16,7 +16,7 @@ from . import records as r
 from .apply import apply, created
 from .attach_routes import close_if_done, end_attachment, on_examined
 from .create_routes import create_key
-from .deadlines import due_step, over_wall_limit, timer_due_ns, too_many_inputs
+from .deadlines import due_step, over_time, timer_due_ns, too_many_inputs
 from .effects import Reply, WatchHost
 from .endings import change_stored, end_by_limit
 from .facts import Cell, Phase
@@ -27,7 +27,7 @@ from .hosts import attached, ended, held_by, opened
 from .losses import on_ended, on_listed, on_zygote_lost
 from .past import past_of
 from .worker_routes import on_garbled, on_spoke
-from .worker_starts import fork_some, on_forked, on_not_forked
+from .worker_starts import fork_some, give_up_silent, on_forked, on_not_forked
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +147,19 @@ def on_time(fleet: Fleet, now_ns: int) -> None:
 
 def _on_due(fleet: Fleet, name: str, now_ns: int) -> None:
     state = fleet.cells[name]
-    over = over_wall_limit(state, now_ns)
+    over = over_time(state, now_ns)
     timer_ns = timer_due_ns(state)
     if over is None and timer_ns is not None and timer_ns <= now_ns:
         over = too_many_inputs(state)
     if over is not None and state.cell.phase is not Phase.FINISHED:
         end_by_limit(fleet, state, over, now_ns)
         return
+    if 0 < state.waits.greet_by_ns <= now_ns:
+        if state.cell.phase is Phase.FINISHED:
+            fleet.put(state.waiting(greet_by_ns=0), now_ns)
+        else:
+            give_up_silent(fleet, state, now_ns)
+            state = fleet.cells[name]
     if state.waits.retry_at_ns and state.waits.retry_at_ns <= now_ns:
         fleet.put(state.waiting(retry_at_ns=0), now_ns)
     while (outcome := due_step(fleet.cells[name], fleet.world.packers, now_ns)) is not None:

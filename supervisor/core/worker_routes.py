@@ -120,6 +120,7 @@ def _on_adopted(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> No
     state = state.waiting(
         greeted_ns=state.waits.greeted_ns or now_ns,
         adopting_at_ns=0,
+        greet_by_ns=0,
         forked=True,
         delivered=min(hello.inputs, state.cell.inputs),
     )

@@ -22,6 +22,7 @@ from .shelf import Shelf
 
 RETRY_NS = 500_000_000
 LOOKED_AT_MAX: Final = 256  # cells of a queue at a time
+GREET_NS = 20_000_000_000  # a hundred times what a crowded machine needs
 
 
 def queue_worker(fleet: Fleet, state: CellState, now_ns: int) -> None:
@@ -136,7 +137,14 @@ def _issue(
     state = replace(
         state,
         token=token,
-        waits=Waits(waits.observer, waits.resuming, waits.ending, waits.final_for, forked=True),
+        waits=Waits(
+            waits.observer,
+            waits.resuming,
+            waits.ending,
+            waits.final_for,
+            forked=True,
+            greet_by_ns=now_ns + GREET_NS,
+        ),
     )
     fleet.tokens[token] = state.cell.id
     return fleet.settle(Outcome(state, records=(record,)), now_ns)
@@ -168,6 +176,13 @@ def on_not_forked(fleet: Fleet, event: e.WorkerNotForked, now_ns: int) -> None:
     else:
         retry_later(fleet, state, f"no worker could be started: {event.reason}", now_ns)
     fork_some(fleet, now_ns)
+
+
+def give_up_silent(fleet: Fleet, state: CellState, now_ns: int) -> None:
+    """A worker that never came through to us: the machine is to blame, and another one may."""
+    fleet.forking.pop(state.token)
+    fleet.speak(KillWorker(state.token))
+    retry_later(fleet, state, "a worker did not say Hello in time", now_ns)
 
 
 def retry_later(

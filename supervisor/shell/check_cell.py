@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, field
 from typing import Final
 
 from ...protocol import values
+from ...protocol.classes import dataclass, field
 from ...protocol.packed import EventKind
 from ..core import records as r
 from ..core.apply import apply, created

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
+
+from ...protocol.classes import dataclass, field
 
 FINDINGS_MAX: Final = 200  # that are kept; all are counted
 

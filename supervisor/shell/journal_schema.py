@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from ...protocol import codec, limits
+from ...protocol import codec, limits, values
 from ...protocol.packed import PackedInput, PackedOutput
 from ..core.facts import EventMark
 from ..core.records import Record
@@ -123,9 +123,23 @@ def shown(body: bytes) -> str:
     return repr(content[:SHOWN_MAX] + ("..." if len(content) > SHOWN_MAX else ""))
 
 
+def not_plain(value: bytes) -> str:
+    """Why these bytes are no plain data; empty: they are. What is in them is not kept."""
+    try:
+        values.decode(value)
+    except values.NotPlainData as error:
+        return str(error)
+    return ""
+
+
 def digest(value: Any) -> bytes:
     """16 bytes that tell one request or input from another."""
-    return hashlib.blake2b(codec.pack_body(value), digest_size=CHAIN_BYTES).digest()
+    return digest_of(codec.pack_body(value))
+
+
+def digest_of(body: bytes) -> bytes:
+    """The same of what is packed already."""
+    return hashlib.blake2b(body, digest_size=CHAIN_BYTES).digest()
 
 
 def link(previous: bytes, number: int, at_ns: int, scope: str, body: bytes, rest: bytes) -> bytes:
@@ -138,4 +152,11 @@ def link(previous: bytes, number: int, at_ns: int, scope: str, body: bytes, rest
     return chain.digest()
 
 
-PACKERS: Final = Packers(output=pack_output, write=pack_write, input=pack_input, digest=digest)
+PACKERS: Final = Packers(
+    output=pack_output,
+    write=pack_write,
+    input=pack_input,
+    not_plain=not_plain,
+    digest=digest,
+    digest_of=digest_of,
+)

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
+from ...protocol.classes import dataclass
 from ...protocol.packed import EventKind
 from ..core import records as r
 from ..core.facts import EventMark
@@ -33,6 +33,9 @@ _SIZES: Final = (
     "SELECT number, length(body) FROM contents "
     "WHERE cell = ? AND kind = ? AND number >= ? AND number < ? ORDER BY number"
 )
+
+
+_MAKE_EVENTS: Final = (r.FrontierReached, r.YieldMade, r.CellCompleted, r.CellTerminated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +89,28 @@ def floor_of(asked: EventMark, newest: list[EventMark]) -> int:
     return min(starts)
 
 
-def trim(sql: sqlite3.Connection, cell: str, number: int, tail: Tail | None) -> Tail | None:
+def event_of(record: r.Record) -> EventMark | None:
+    """The event that this record has made."""
+    return record.event if isinstance(record, _MAKE_EVENTS) else None
+
+
+def trim(
+    sql: sqlite3.Connection, cell: str, number: int, tail: Tail | None, newest: EventMark | None
+) -> Tail | None:
     """Remove what need not stay now that event `number` is acknowledged.
+
+    `newest` is the cell's newest event before this transaction, if that is known; it is nearly
+    always the one.
 
     Each item is measured once and deleted once; what is known of the cell is the returned `Tail`,
     which must not be used again when the transaction fails.
     """
-    marks = _marks(sql, "cell = ? AND number = ?", cell, number)
-    if not marks:
-        return tail  # a repeat of an acknowledgement whose event is gone
-    asked = marks[0]
+    asked = newest
+    if asked is None or asked.number != number:
+        marks = _marks(sql, "cell = ? AND number = ?", cell, number)
+        if not marks:
+            return tail  # a repeat of an acknowledgement whose event is gone
+        asked = marks[0]
     if tail is None:
         query = "SELECT min(number) FROM contents WHERE cell = ? AND kind = ?"
         first = sql.execute(query, (cell, r.OUTPUT)).fetchone()[0]
@@ -106,8 +121,8 @@ def trim(sql: sqlite3.Connection, cell: str, number: int, tail: Tail | None) -> 
         tail = Tail(tail.first, asked.stop, tail.bytes + new)
     if tail.bytes <= KEPT_BYTES_MAX:
         return tail  # as nearly always
-    newest = _marks(sql, "cell = ? ORDER BY number DESC LIMIT 2", cell)
-    floor = min(floor_of(asked, newest), tail.stop)
+    last = _marks(sql, "cell = ? ORDER BY number DESC LIMIT 2", cell)
+    floor = min(floor_of(asked, last), tail.stop)
     sizes = sql.execute(_SIZES, (cell, r.OUTPUT, tail.first, floor))
     first, kept = first_kept(sizes, tail.first, tail.bytes)
     sizes.close()

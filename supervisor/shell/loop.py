@@ -7,8 +7,8 @@ its concern.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 
+from ...protocol.classes import dataclass, field
 from ...protocol.host_answers import Refused
 from ...protocol.ids import RequestRef
 from ..core import turn

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from ...protocol import values
+from ...protocol.classes import dataclass
 from ..core import records as r
 from . import journal_schema as schema
 

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from ...protocol.classes import dataclass
 from ...protocol.host_answers import ToHost
 from ...protocol.ids import Incarnation
 from ...protocol.limits import Limits

@@ -14,10 +14,11 @@ from typing import Final
 from ...protocol.errors import JournalError
 from ...protocol.ids import SECRET_BYTES
 from ..core import records as r
+from ..core.facts import EventMark
 from . import journal_schema as schema
 from . import retention
 from .journal_rows import Rows
-from .kept_output import Tail, acknowledged, trim
+from .kept_output import Tail, acknowledged, event_of, trim
 from .ports import Fenced, JournalBroken, JournalFull
 from .sqlite_reading import SqliteReading
 
@@ -41,6 +42,7 @@ class SqliteStore(SqliteReading):
         self.path = path
         self._chains: dict[str, bytes] = {}
         self._tails: dict[str, Tail] = {}
+        self._newest: dict[str, EventMark] = {}  # of each cell its last event
         try:
             self._sql = sqlite3.connect(path, isolation_level=None, timeout=5.0)
         except sqlite3.Error as error:
@@ -133,6 +135,9 @@ class SqliteStore(SqliteReading):
             self._chains.clear()  # they are read back when they are needed
         if len(self._tails) > CHAINS_MAX:
             self._tails.clear()
+        if len(self._newest) > CHAINS_MAX:
+            self._newest.clear()
+        self._newest.update({e.scope: mark for e in entries if (mark := event_of(e.record))})
         self._chains.update(chains)
         self._tails.update(tails)
         self._last = number
@@ -168,6 +173,7 @@ class SqliteStore(SqliteReading):
             for cell in cells:
                 self._chains.pop(cell, None)
                 self._tails.pop(cell, None)
+                self._newest.pop(cell, None)
         return cells
 
     def _trim(self, entries: Sequence[r.Entry]) -> dict[str, Tail]:
@@ -175,7 +181,7 @@ class SqliteStore(SqliteReading):
         seen = {e.scope: number for e in entries if (number := acknowledged(e.record))}
         tails = {}
         for cell, number in seen.items():
-            tail = trim(self._sql, cell, number, self._tails.get(cell))
+            tail = trim(self._sql, cell, number, self._tails.get(cell), self._newest.get(cell))
             if tail is not None:
                 tails[cell] = tail
         return tails

@@ -32,11 +32,8 @@ class WorkerDoor:
     """Listens on a path and speaks with workers; `fileno()` is readable when there is news."""
 
     def __init__(self, path: Path) -> None:
-        """Bind. Who is expected is set in `tokens`.
-
-        Raises:
-            OSError: the path cannot be bound.
-        """
+        """Bind, or raise `OSError`; who is expected is set in `tokens`."""
+        self.path = path
         self.tokens = WorkerTokens()
         self._epoll = select.epoll()
         self._entrance = Entrance(path, self._epoll)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from ...protocol import codec, limits
+from ...protocol.classes import dataclass
 from ...protocol.worker_messages import Fetch
 from ..core.events import FleetEvent, WorkerSpoke
 from .worker_connection import WorkerConnection
@@ -73,7 +73,7 @@ class Listener:
             if isinstance(found, tuple):
                 message = codec.FROM_WORKER.decode(found)
                 events.append(WorkerSpoke(connection.token, message))
-                if isinstance(message, Fetch):
+                if isinstance(message, Fetch) and not last_words:
                     break  # what it asks for may be large
             elif isinstance(found, Ready):
                 self._welcome(connection, found)

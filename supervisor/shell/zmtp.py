@@ -9,10 +9,10 @@ one message and one reading.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 from ...protocol import limits
+from ...protocol.classes import dataclass
 
 HEADER_BYTES_MAX: Final = 64  # ours has 4; a peer of another version may have another one
 COMMAND_BYTES_MAX: Final = 512

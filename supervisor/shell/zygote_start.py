@@ -10,9 +10,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from ...protocol.classes import dataclass
 
 LEVELS: Final = ("process", "restricted", "sealed")
 _KEPT: Final = ("PATH", "LANG", "LANGUAGE", "TZ", "HOME", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")

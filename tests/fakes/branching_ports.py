@@ -15,7 +15,7 @@ from tidemark.protocol.packed import ToolSpec
 from tidemark.protocol.worker_messages import ToWorker
 from tidemark.protocol.zygote_messages import Forget, Fork, Kill
 from tidemark.supervisor.core import records as r
-from tidemark.supervisor.core.events import FleetEvent
+from tidemark.supervisor.core.events import FleetEvent, HostAsked
 from tidemark.supervisor.shell.ports import CellSummary, StoredRecord
 
 NOW_NS = 1_700_000_000_000_000_000
@@ -141,6 +141,10 @@ class BranchingWires:
     def drain(self, most: int) -> list[FleetEvent]:
         events, self.arrived = self.arrived, []
         return events
+
+    def drain_hosts(self, most: int) -> list[FleetEvent]:
+        asked = [at for at, event in enumerate(self.arrived) if isinstance(event, HostAsked)]
+        return [self.arrived.pop(at) for at in reversed(asked[:most])][::-1]
 
     def tell_host(self, connection: bytes, message: ToHost) -> bool:
         return self._tell(connection, message)

@@ -38,13 +38,18 @@ def frame(flags, content):
 def stream_of(message):
     return b"".join(zmtp.packed(*codec.FROM_WORKER.encode(message)))
 
+def begin():
+    open(marker, "w").close()
+
 def flood(peer, chunk):
+    begin()
     while True:
         peer.sendall(chunk)
 """
 
 ATTACKS = {
     "unfinished by libzmq": """
+begin()
 wire.send(b"TM" + bytes([1, 2]), zmq.SNDMORE)
 for _ in range(20):
     wire.send(b"x" * 1_000_000, zmq.SNDMORE)
@@ -62,6 +67,7 @@ flood(peer, frame(1, b"x") * 10_000)
 """,
     "never the last byte": """
 peer = as_myself()
+begin()
 peer.sendall(frame(1, b"TM" + bytes([1, 2])) + struct.pack(">BQ", 2, 16_000_000))
 peer.sendall(b"x" * 15_999_999)
 time.sleep(1_000)
@@ -88,6 +94,7 @@ flood(as_myself(), stream_of(hello) * 1_000)
 flood(as_myself(), frame(4, bytes([4]) + b"PING" + bytes(18)) * 1_000)
 """,
     "connections": """
+begin()
 while True:
     try:
         connect().close()
@@ -95,6 +102,7 @@ while True:
         continue
 """,
     "silent connections": """
+begin()
 kept = []
 while True:
     try:
@@ -105,6 +113,7 @@ while True:
         kept.clear()
 """,
     "squatting": """
+begin()
 while True:
     try:
         connect(os.urandom(16)).recv(1)
@@ -112,14 +121,17 @@ while True:
         continue
 """,
     "output": """
+begin()
 while True:
     text("x" * 1_000)
 """,
     "notifications": """
+begin()
 while True:
     notify("x" * 1_000)
 """,
     "calls": """
+begin()
 async def call():
     try:
         await tools.echo(x=1)
@@ -132,5 +144,5 @@ while True:
 
 
 def attack(name: str) -> str:
-    """The source of a cell that does it."""
+    """The source of a cell that does it; its input `marker` is a path, made when it begins."""
     return OWN_WIRE + ATTACKS[name]

@@ -22,9 +22,19 @@ class RunningSupervisor:
         ready: what it said: endpoint, pid and epoch.
     """
 
-    def __init__(self, state: Path, *more: str, **environment: str) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *more: str,
+        python: tuple[str, ...] = (sys.executable,),
+        **environment: str,
+    ) -> None:
+        """`python` is the command that runs Python, for instance as another user."""
         self.state = state
-        command = [sys.executable, "-m", "tidemark.supervisor", "--state", str(state)]
+        command = [*python, "-m", "tidemark.supervisor", "--state", str(state)]
+        level = os.environ.get("TIDEMARK_TEST_LEVEL")
+        if level and "--isolation" not in more:
+            command += ["--isolation", level]
         self.errors = open(state.parent / f"{state.name}.stderr", "a+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [*command, *more],

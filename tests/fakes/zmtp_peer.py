@@ -10,6 +10,7 @@ from typing import Self
 
 from tidemark.supervisor.shell import zmtp
 
+SECONDS = 10.0
 MORE, LONG, COMMAND = 1, 2, 4
 
 
@@ -35,7 +36,7 @@ class ZmtpPeer:
 
     def __init__(self, path: Path, token: bytes | None = None) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(10)
+        self.socket.settimeout(SECONDS)
         self.socket.connect(str(path))
         if token is not None:
             self.say(zmtp.greeting_of(b"DEALER", token))
@@ -61,18 +62,24 @@ class ZmtpPeer:
 
     def offer(self, content: bytes) -> int:
         """Send what fits now; how much that was."""
+        self.socket.setblocking(False)
         try:
-            return self.socket.send(content, socket.MSG_DONTWAIT)
+            return self.socket.send(content)
         except OSError:
             return 0
+        finally:
+            self.socket.settimeout(SECONDS)
 
     def is_closed(self) -> bool:
         """Whether the other side has closed the connection; reads what it has said."""
+        self.socket.setblocking(False)
         try:
-            while self.socket.recv(65_536, socket.MSG_DONTWAIT):
+            while self.socket.recv(65_536):
                 continue
         except BlockingIOError:
             return False
         except OSError:
             return True
+        finally:
+            self.socket.settimeout(SECONDS)
         return True

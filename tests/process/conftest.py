@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,6 +16,28 @@ from fakes.doors import Doors
 from fakes.running_supervisor import RunningSupervisor
 
 OpenSession = Callable[..., tidemark.Session]
+#: The whole tier can be run at another level than the default.
+LEVEL = os.environ.get("TIDEMARK_TEST_LEVEL")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def level() -> Iterator[None]:
+    """Sessions that ask for no level get that one, and replay as at the default level.
+
+    Supervisors that tests start know it by themselves.
+    """
+    begin = tidemark.AsyncSession.__init__
+
+    def begin_at_level(self: tidemark.AsyncSession, *args: Any, **kwargs: Any) -> None:
+        if LEVEL and not kwargs.get("isolation") and not kwargs.get("endpoint"):
+            kwargs["isolation"] = LEVEL
+            if kwargs.get("replay") is None:
+                kwargs["replay"] = True
+        begin(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tidemark.AsyncSession, "__init__", begin_at_level)
+        yield
 
 
 @pytest.fixture

@@ -249,7 +249,7 @@ def test_a_state_that_is_a_file(place: Path) -> None:
 def test_a_level_is_had_or_refused_with_what_is_missing(open_session: Any, level: str) -> None:
     refusal = None
     try:
-        assert open_session("isolated", isolation=level).isolation == level
+        assert open_session(f"isolated {level}", isolation=level).isolation == level
     except tidemark.IsolationUnavailableError as error:
         refusal = error
     if refusal is not None:

@@ -27,34 +27,160 @@ def scratch() -> Iterator[Path]:
         yield Path(place)
 
 
-def command(root: Path, *arguments: str) -> list[str]:
-    return [sys.executable, str(root / "bench" / "run.py"), *arguments]
+def command(root: Path, *arguments: str | Path) -> list[str]:
+    return [sys.executable, str(root / "bench" / "run.py"), *map(str, arguments)]
 
 
 def surroundings(scratch: Path) -> dict[str, str]:
     return {**os.environ, "TMPDIR": str(scratch)}
 
 
-@pytest.mark.parametrize("case", ["create", "cycle-1", "cycle-64", "start"])
-def test_each_case_gives_figures(case: str, root: Path, scratch: Path) -> None:
-    out = scratch / "figures.json"
-    arguments = ["-k", case, "--rounds", "1", "--count", "3", "--json", str(out)]
-    ended = subprocess.run(
+CASES = [
+    "cycle-1",
+    "cycle-4",
+    "cycle-16",
+    "cycle-64",
+    "cycle-256",
+    "create-process",
+    "create",
+    "burst",
+    "killed-told",
+    "killed-resumed",
+    "start",
+    "memory",
+    "paused-many",
+    "cycle-among-many",
+]
+COUNTED = ("cycle", "create", "burst")  # cases of which somebody counts the commits
+
+
+def ran(root: Path, scratch: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         command(root, *arguments),
         env=surroundings(scratch),
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("case", CASES)
+def test_each_case_gives_figures(case: str, root: Path, scratch: Path) -> None:
+    out = scratch / "out" / "figures.json"
+    small = ["--rounds", "1", "--count", "2", "--many", "6"]
+    sides = ["--only", "tidemark", "minimum"]
+    ended = ran(root, scratch, "-k", case, *small, *sides, "--json", str(out))
+    assert ended.returncode == 0, ended.stderr
+    figures: dict[str, Any] = json.loads(out.read_text())["cases"][case]
+    for side in ("tidemark", "minimum"):
+        found = figures["sides"][side]
+        assert 1 <= found["n"] <= 2 * figures["cells"]
+        assert found["p50"] > 0
+        if case.startswith(COUNTED):
+            assert found["commits"] > 0
+    assert figures["musts"] or case in {"cycle-4", "cycle-16", "cycle-256"}
+    assert all(must["met"] is not None for must in figures["musts"] if is_own(must))
+    assert f"| {case} " in ended.stdout
+    assert [path.name for path in scratch.iterdir()] == ["out"]
+
+
+def is_own(must: dict[str, Any]) -> bool:
+    """Whether its figure is there with few pieces and without peers."""
+    return must["figure"] != "p99" and must["against"] in {"minimum", "tidemark alone"}
+
+
+def test_every_case_is_tested(root: Path) -> None:
+    ended = subprocess.run(
+        command(root, "-k", "nothing"), capture_output=True, text=True, timeout=30
+    )
+    said = ended.stderr.strip().partition("there are ")[2]
+    assert said.split(", ") == CASES
+
+
+def test_a_peer_of_the_standard_library_is_measured(root: Path, scratch: Path) -> None:
+    out = scratch / "out" / "figures.json"
+    small = ["--rounds", "1", "--count", "2", "--only", "executor", "monty"]
+    ended = ran(root, scratch, "-k", "killed-told", *small, "--json", str(out))
+    assert ended.returncode == 0, ended.stderr
+    sides = json.loads(out.read_text())["cases"]["killed-told"]["sides"]
+    assert sides["executor"]["p50"] > 0
+    assert [path.name for path in scratch.iterdir()] == ["out"]
+
+
+def test_a_peer_that_is_not_installed_is_named_with_the_reason(root: Path, scratch: Path) -> None:
+    peers = scratch / "peers"
+    peers.mkdir()
+    reason = "No matching distribution found for pydantic-monty"
+    (peers / "installed.json").write_text(json.dumps({"monty": {"reason": reason}}))
+    out = scratch / "out" / "figures.json"
+    ended = subprocess.run(
+        command(root, "-k", "cycle-1", "--rounds", "1", "--only", "monty", "dbos", "--json", out),
+        env=surroundings(scratch) | {"TIDEMARK_BENCH_PEERS": str(peers)},
         capture_output=True,
         text=True,
         timeout=50,
     )
     assert ended.returncode == 0, ended.stderr
-    figures: dict[str, Any] = json.loads(out.read_text())["cases"][case]
-    for side in ("tidemark", "minimum"):
-        assert figures[side]["n"] == 3 * figures["cells"]
-        assert figures[side]["p50_ms"] > 0
-        if case != "start":  # where nobody counts them
-            assert figures[side]["commits_per_piece"] > 0
-    assert f"| {case} " in ended.stdout
-    assert [path.name for path in scratch.iterdir()] == ["figures.json"]
+    sides = json.loads(out.read_text())["cases"]["cycle-1"]["sides"]
+    assert sides["monty"] == {"missing": f"not installable here: {reason}"}
+    assert "bench/peers/install.py" in sides["dbos"]["missing"]
+    assert reason in ended.stdout
+
+
+def test_growth_gives_a_point_for_each_size(root: Path, scratch: Path) -> None:
+    out = scratch / "out" / "growth.json"
+    small = ["--paused", "1", "3", "--awake", "2", "--generations", "120", "--inputs", "1", "4"]
+    small += ["--live", "1", "3", "--finished", "2"]
+    ended = subprocess.run(
+        [sys.executable, str(root / "bench" / "growth.py"), *small, "--json", str(out)],
+        env=surroundings(scratch),
+        capture_output=True,
+        text=True,
+        timeout=55,
+    )
+    assert ended.returncode == 0, ended.stderr
+    parts = json.loads(out.read_text())["parts"]
+    sizes = {part: [point["x"] for point in points] for part, points in parts.items()}
+    assert sizes == {
+        "paused": [1, 3],
+        "generations": [100, 120],
+        "recovery": [1, 4],
+        "start": [1, 3, 2],
+    }
+    assert all(point["p50_ms"] > 0 for points in parts.values() for point in points)
+    assert [path.name for path in scratch.iterdir()] == ["out"]
+
+
+@pytest.mark.timeout(120)
+def test_a_short_soak_agrees_with_its_ledger(root: Path, scratch: Path) -> None:
+    out = scratch / "out" / "soak.json"
+    short = ["--minutes", "0.15", "--sample-every", "2", "--kill-supervisor-every", "3"]
+    ended = subprocess.run(
+        [sys.executable, str(root / "bench" / "soak.py"), *short, "--json", str(out)],
+        env=surroundings(scratch),
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    figures = json.loads(out.read_text())
+    assert figures["wrong"] == []
+    assert figures["done"]["completed, ended"] > 0
+    assert figures["done"]["supervisors killed"] > 0
+    assert max(sample["journal_mb"] for sample in figures["samples"]) > 0
+    assert max(sample["processes"] for sample in figures["samples"]) >= 3
+    assert [path.name for path in scratch.iterdir()] == ["out"]
+
+
+def test_the_readme_says_what_its_figures_say(root: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, str(root / "bench" / "readme_table.py")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_a_case_that_does_not_exist_is_wrong_usage(root: Path) -> None:
@@ -120,4 +246,24 @@ def test_kills_are_timed(root: Path, scratch: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     cases = json.loads(out.read_text())["cases"]
     assert [case["n"] for case in cases.values()] == [2, 1]
+    assert [path.name for path in scratch.iterdir()] == ["figures.json"]
+
+
+def test_levels_are_compared(root: Path, scratch: Path) -> None:
+    out = scratch / "figures.json"
+    command = [sys.executable, str(root / "bench" / "levels.py"), "--json", str(out)]
+    ended = subprocess.run(
+        [*command, "--rounds", "2", "--kills", "1", "--cells", "1"],
+        env=surroundings(scratch),
+        capture_output=True,
+        text=True,
+        timeout=55,
+    )
+    assert ended.returncode == 0, ended.stderr
+    cases = json.loads(out.read_text())["cases"]
+    assert cases[0]["level"] == "process"
+    assert cases[0]["over_process_ms"] == 0
+    for case in cases:
+        assert case["n"] == 2
+        assert 0 < case["kill_to_end_ms_p50"] <= case["kill_to_reaped_ms_p50"]
     assert [path.name for path in scratch.iterdir()] == ["figures.json"]

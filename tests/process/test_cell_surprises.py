@@ -11,7 +11,7 @@ from tidemark.protocol import values
 from tidemark.protocol.packed import Reason
 from tidemark.protocol.worker_messages import Finished
 
-from fakes.supervisor_end import CellEnd, ZygoteEnd
+from fakes.supervisor_end import CellEnd, ZygoteEnd, only_without_walls
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,7 @@ print("caught", caught.getvalue(), end="")
 
 
 @pytest.mark.parametrize(("last", "status"), [("raise ValueError", 1), ("exit(5)", 0), ("pass", 0)])
+@only_without_walls
 def test_a_forked_copy_ends_with_the_status_of_its_code(
     cell: CellEnd, last: str, status: int
 ) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import tidemark
 
+from fakes.process_watch import stopped
 from fakes.waiting import until
 
 
@@ -96,6 +97,7 @@ def test_a_frozen_worker_confirms_nothing_until_it_thaws(session: tidemark.Sessi
     pid = cell.status().pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
+    until(lambda: stopped(pid), what="the worker to stop")
     try:
         with pytest.raises(tidemark.ResumeUnconfirmedError) as caught:
             cell.resume(first.generation, timeout=0.2)
@@ -117,6 +119,7 @@ def test_a_step_that_was_given_up_goes_on_as_the_same_request(session: tidemark.
     pid = cell.status().pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
+    until(lambda: stopped(pid), what="the worker to stop")
     try:
         with pytest.raises(tidemark.ResumeUnconfirmedError):
             cell.step(first.generation, timeout=0.2)

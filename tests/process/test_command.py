@@ -435,18 +435,7 @@ def test_nobody_there(place: Path) -> None:
     assert not (place / "nothing").exists()
 
 
-# -- doctor ---------------------------------------------------------------------------------------
-
-
-def test_doctor_says_what_cannot_be_had(place: Path) -> None:
-    ran = tidemark("doctor", "--state", place, "--json")
-    assert ran.returncode == 1
-    verdicts = {each["check"]: each["verdict"] for each in objects(ran.stdout)}
-    assert verdicts["level process"] == "ok"
-    assert verdicts["level restricted"] == verdicts["level sealed"] == "missing"
-    assert {"python", "kernel", "pyzmq", "fsync", "filesystem"} <= verdicts.keys()
-    assert "level restricted" in ran.stderr
-    assert "level sealed" in tidemark("doctor", "--state", place).stdout
+# -- the command itself ---------------------------------------------------------------------------
 
 
 def test_the_version() -> None:

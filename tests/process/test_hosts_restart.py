@@ -24,6 +24,7 @@ from fakes.cells import completed, consumed, in_state, pending, pid_of, run_thro
 from fakes.doors import Doors
 from fakes.process_watch import alive, marked, until_none
 from fakes.running_supervisor import HostProcess, RunningSupervisor
+from fakes.supervisor_end import only_with_sockets
 from fakes.supervisors import end_all, killed, successor, supervisors, the_supervisor
 from fakes.waiting import until
 
@@ -68,6 +69,7 @@ def epoch_of(state: Path) -> int:
 # -- what the host was doing ----------------------------------------------------------------------
 
 
+@only_with_sockets
 def test_an_idle_host_has_a_new_supervisor_without_asking(
     state: Path, session: tidemark.Session, doors: Doors
 ) -> None:
@@ -241,6 +243,7 @@ def test_supervisors_that_never_stay_are_not_started_for_ever(
     assert session.stored.get("k") == 1  # who asks again has another one started
 
 
+@only_with_sockets
 def test_one_that_was_ended_on_purpose_is_replaced_when_there_is_something_to_ask(
     state: Path, session: tidemark.Session, doors: Doors
 ) -> None:

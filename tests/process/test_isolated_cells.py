@@ -149,7 +149,7 @@ def test_memory_files_and_descriptors_are_bounded(house: tuple[str, str, ZygoteE
         cell.start(source)
         _, finished = cell.finish()
         assert finished.reason is Reason.LIMIT, (name, finished.error)
-        assert (finished.error or "").startswith(f"the cell exceeded {name}: the limit is ")
+        assert (finished.error or "").startswith(f"LimitExceededError: {name}: at most ")
 
 
 def test_processor_time_beyond_the_limit_is_told(house: tuple[str, str, ZygoteEnd]) -> None:

@@ -5,47 +5,55 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tidemark.protocol.ids import Incarnation
 from tidemark.protocol.limits import LIMITS_OF_LEVEL, Limits
-from tidemark.protocol.zygote_messages import Ended, Fork
 from tidemark.worker import exits, watches
 from tidemark.worker.end_causes import cause
 from tidemark.worker.exceeded import exceeded
-from tidemark.worker.isolation import namespaces, places, user_numbers
+from tidemark.worker.isolation import places, user_numbers
 from tidemark.worker.isolation.cgroups import NoCgroup, find
 from tidemark.worker.isolation.ground import PREFIX, Ground
-from tidemark.worker.isolation.levels import Level, Unsealed
-from tidemark.worker.isolation.quarters import Berth, OpenQuarters
+from tidemark.worker.isolation.levels import Level
+from tidemark.worker.isolation.quarters import Berth
+
+#: In a process of its own, which has one thread as a zygote must.
+UNCONFINED = """
+import sys, time
+from tidemark.protocol.ids import Incarnation
+from tidemark.protocol.limits import Limits
+from tidemark.protocol.zygote_messages import Fork
+from tidemark.worker.isolation import namespaces
+from tidemark.worker.isolation.levels import Unsealed
+from tidemark.worker.isolation.quarters import OpenQuarters
 from tidemark.worker.nursery import Nursery
 from tidemark.worker.reproducible import Reproducible
 
-from fakes.waiting import until
-
-
-@dataclass(slots=True)
 class Broken(OpenQuarters):
-    """Quarters in which a step of the confinement is refused."""
-
-    def move_in(self, berth: Berth) -> None:
+    def move_in(self, berth):
         raise Unsealed("own namespaces", "Operation not permitted")
 
+nursery = Nursery(Broken(sys.argv[1], namespaces.open_proc()), Reproducible.__new__(Reproducible))
+token = bytes(range(16))
+nursery.fork(Fork(token, "c1", Incarnation(1, 1), "ipc:///nowhere", Limits()))
+deadline = time.monotonic() + 10
+while not (ends := nursery.reap()) and time.monotonic() < deadline:
+    time.sleep(0.01)
+(end,) = ends
+print(end.token == token, end.status, end.killed, end.reason, sep="|")
+"""
 
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+
 def test_a_worker_that_cannot_be_confined_ends_with_the_reason(place: Path) -> None:
-    quarters = Broken(str(place), namespaces.open_proc())
-    nursery = Nursery(quarters, Reproducible.__new__(Reproducible))
-    token = bytes(range(16))
-    nursery.fork(Fork(token, "c1", Incarnation(1, 1), "ipc:///nowhere", Limits()))
-    ends: list[Ended] = []
-    until(lambda: ends.extend(nursery.reap()) or ends)  # type: ignore[func-returns-value]
-    (end,) = ends
-    assert (end.token, end.status, end.killed) == (token, exits.EXIT_UNSEALED, False)
-    assert end.reason.endswith("could not be confined: own namespaces: Operation not permitted")
+    ran = subprocess.run(
+        [sys.executable, "-c", UNCONFINED, str(place)], capture_output=True, text=True, timeout=30
+    )
+    told, status, killed, reason = ran.stdout.strip().split("|")
+    assert (told, int(status), killed) == ("True", exits.EXIT_UNSEALED, "False")
+    assert reason.endswith("could not be confined: own namespaces: Operation not permitted")
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
@@ -94,7 +102,10 @@ def test_the_cause_of_an_end(status: int, cpu_ns: int, expected: tuple[str, int]
 def test_errors_that_speak_of_a_limit() -> None:
     bounds = Limits(memory_bytes=1_000, open_files=8, processes=3)
     text = exceeded(MemoryError(), bounds)
-    assert text == "the cell exceeded memory_bytes: the limit is 1,000, all of it was used"
+    assert text == (
+        "LimitExceededError: memory_bytes: at most 1,000 are allowed, all of it was used, and more "
+        "was asked for; a host can set it with Limits(memory_bytes=...)"
+    )
     assert "open_files" in (exceeded(OSError(24, "Too many open files"), bounds) or "")
     assert "processes" in (exceeded(RuntimeError("can't start new thread"), bounds) or "")
     assert exceeded(OSError(28, "No space left on device"), bounds) is None

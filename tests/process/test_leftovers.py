@@ -49,7 +49,7 @@ def main(session):
     return cells
 
 ENDING = sys.argv[2]
-session = tidemark.Session(tools=[])
+session = tidemark.Session(tools=[], isolation=LEVEL)
 if ENDING == "killed":
     session.open()
     main(session)

@@ -15,6 +15,7 @@ from fakes.cells import completed, in_state, pending, pid_of, run_through, shown
 from fakes.doors import Doors
 from fakes.process_watch import alive, until_none
 from fakes.running_supervisor import HostProcess, RunningSupervisor
+from fakes.supervisor_end import only_with_sockets
 from fakes.supervisors import end_all, supervisors
 from fakes.waiting import until
 
@@ -98,6 +99,7 @@ def test_a_supervisor_without_work_ends_by_itself(place: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@only_with_sockets
 def test_a_successor_adopts_the_workers_and_hosts_go_on(
     place: Path, doors: Doors, how: signal.Signals
 ) -> None:

@@ -17,6 +17,7 @@ from fakes.cells import completed, in_state, pending, pid_of
 from fakes.doors import Doors
 from fakes.process_watch import alive
 from fakes.running_supervisor import HostProcess, RunningSupervisor
+from fakes.supervisor_end import only_with_sockets
 from fakes.waiting import until
 
 NEXT_VERSION = codec.PROTOCOL_VERSION + 1
@@ -47,6 +48,7 @@ with tidemark.connect(sys.argv[1]) as client:
 """
 
 
+@only_with_sockets
 def test_workers_of_another_version_are_ended_and_their_cells_run_again(
     place: Path, next_release: Path, doors: Doors
 ) -> None:
@@ -79,6 +81,7 @@ def test_workers_of_another_version_are_ended_and_their_cells_run_again(
         running.close()
 
 
+@only_with_sockets
 def test_a_journal_behind_what_a_worker_was_told_is_refused_for_its_cell(
     place: Path, doors: Doors
 ) -> None:

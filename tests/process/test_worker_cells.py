@@ -290,8 +290,8 @@ def test_a_limit_ends_the_cell(zygote: ZygoteEnd, source: str, limit: str, used:
     assert finished.reason is Reason.LIMIT
     assert "caught\n" not in output
     assert finished.error is not None
-    assert finished.error.startswith(f"the cell exceeded {limit}: the limit is ")
-    assert finished.error.endswith(f"it used {used:,}")
+    assert finished.error.startswith(f"LimitExceededError: {limit}: at most ")
+    assert f"{used:,} were used" in finished.error
 
 
 def test_a_cell_waits_for_the_journal_when_it_says_too_much(cell: CellEnd) -> None:

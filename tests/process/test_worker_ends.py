@@ -322,7 +322,7 @@ def test_memory_beyond_the_limit(zygote: ZygoteEnd) -> None:
     _, finished = cell.finish()
     assert finished.reason is Reason.LIMIT
     assert finished.error is not None
-    assert finished.error.startswith("the cell exceeded memory_bytes: the limit is 104,857,600")
+    assert finished.error.startswith("LimitExceededError: memory_bytes: at most 104,857,600 are")
 
 
 def test_processor_time_beyond_the_limit_is_a_signal(zygote: ZygoteEnd) -> None:

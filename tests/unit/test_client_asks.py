@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 from tidemark.client import _asks
-from tidemark.client._launch import use_endpoint
-from tidemark.client._places import place_for_client, place_of
+from tidemark.client._launch import Packages, use_endpoint
+from tidemark.client._places import packages_of, place_for_client, place_of
 from tidemark.protocol import values
 from tidemark.protocol.errors import LimitExceededError
 from tidemark.protocol.host_requests import CreateCell, Observe, Resume, Step, StoredSet
@@ -130,8 +130,11 @@ def test_stored_values_name_their_key() -> None:
         lambda: use_endpoint("tcp://localhost:1"),
         lambda: use_endpoint("ipc://"),
         lambda: use_endpoint("/a/path"),
-        lambda: place_of("dir", "ipc:///x", None),
-        lambda: place_of(None, None, "forever"),
+        lambda: place_of("dir", "ipc:///x", None, None, Packages()),
+        lambda: place_of(None, None, "forever", None, Packages()),
+        lambda: place_of(None, "ipc:///x", None, None, Packages(("numpy",))),
+        lambda: packages_of(["nu mpy"], ()),
+        lambda: packages_of((), ["/no/such/directory"]),
         lambda: place_for_client("tcp://localhost:1"),
         lambda: _asks.session_name(""),
         lambda: _asks.session_name("a\nb"),

@@ -8,7 +8,7 @@ import struct
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import msgpack
@@ -70,7 +70,7 @@ def test_the_text_names_direction_message_field_and_bound() -> None:
 
 
 def test_a_rule_of_a_part_is_a_bad_frame_too() -> None:
-    body = msgpack.packb([0, *[None] * 7])
+    body = msgpack.packb([0, *[None] * (len(fields(limits.Limits)) - 1)])
     with pytest.raises(codec.BadFrame, match=r"Limits\.memory_bytes must be above 0"):
         codec.unpack_body(body, limits.Limits, 100)
 

@@ -96,7 +96,7 @@ def test_limits_refuse_bad_values(name: str) -> None:
         with pytest.raises(TypeError, match=rf"^Limits\.{name} must be (int|int or float), got"):
             Limits(**{name: bad})  # type: ignore[arg-type]
     numbers: list[Any] = [0, -1, INTEGER_MAX + 1]
-    if name == "wall_seconds":
+    if name in ("wall_seconds", "lifetime_seconds"):
         numbers += [0.0, -0.5, math.nan, math.inf]
     else:
         with pytest.raises(TypeError, match=rf"^Limits\.{name} must be int, got float"):

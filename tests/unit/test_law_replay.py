@@ -14,6 +14,7 @@ from tidemark.supervisor.core import records as r
 from tidemark.supervisor.core.acknowledging import ACKNOWLEDGE_MESSAGES
 from tidemark.supervisor.core.fleet import REPLAYS_MAX
 from tidemark.supervisor.core.replay_routes import INPUTS_AT_ONCE
+from tidemark.supervisor.core.worker_starts import GREET_NS
 
 from fakes.later_lives import (
     BEGINNING,
@@ -455,3 +456,17 @@ def test_a_limit_that_the_kernel_keeps_is_no_loss(stage: Stage) -> None:
     worker.ends(-24)
     stage.passes(SECOND)
     assert host.waits(cell).event.reason is Reason.LIMIT
+
+
+def test_a_worker_that_never_says_hello_is_replaced(stage: Stage) -> None:
+    """Whatever became of it on its way to us: no cell waits for it for ever."""
+    cell = stage.host().creates(FREE)
+    silent = stage.state(cell).token
+    stage.passes(GREET_NS)
+    assert silent in stage.processes.killed
+    assert stage.state(cell).waits.trouble == "a worker did not say Hello in time"
+    stage.passes(SECOND)
+    assert stage.state(cell).token != silent
+    stage.worker(cell).hello().says(saying.text("here"))
+    assert stage.state(cell).cell.output.total == 1
+    assert stage.state(cell).cell.losses == ()

@@ -13,9 +13,9 @@ import resource
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from ...protocol.classes import dataclass
 from . import capabilities, levels
 from .targets import Targets
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
+
+from ...protocol.classes import dataclass
 
 NAME: Final = "tidemark-zygote-"
 # What a worker needs beside its cell: its heap, libzmq, tables of the kernel.

@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from typing import Final
 
+from ...protocol.classes import dataclass
 from . import bpf
 from .bpf import Instruction
 from .quarters import Sockets

@@ -105,6 +105,13 @@ def of_refusal(level: Level, refusal: Unsealed) -> Report:
     return Report(level.value, tuple(properties))
 
 
+def of_failed_preload(level: Level, what: str) -> Report:
+    """The report of a level whose zygote cannot import what all its cells are to have."""
+    remedy = "install it for this Python, name its directory with --package-path, or leave it out"
+    failed = Property(levels.USABLE, False, True, "", "import it", what, remedy)
+    return Report(level.value, (failed,))
+
+
 def sum_of_memory(cage: str, reason: str) -> Property:
     """Whether all memory of a cell together is bounded, which no level needs."""
     how = "make a group and give it a bound"

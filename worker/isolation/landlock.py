@@ -7,9 +7,9 @@ import os
 import stat
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
+from ...protocol.classes import dataclass
 from .. import kernel
 
 ABI_MIN: Final = 3  # before it, files could be truncated whatever the rules

@@ -61,8 +61,11 @@ class Quarters(Protocol):
         Raises OSError: it could not be given the name.
         """
 
-    def left_over(self) -> list[str]:
-        """Directories of earlier lives that are in nobody's way; the caller removes them."""
+    def left_over(self, work: str = "") -> list[str]:
+        """Directories of earlier lives, also that of `work`, moved where they are in nobody's way.
+
+        The caller removes them.
+        """
 
     def clear(self, berth: Berth) -> None:
         """The worker is gone; what is on the disk is left to the caller."""
@@ -113,8 +116,8 @@ class OpenQuarters:
     def lodge(self, berth: Berth, cell: str) -> None:
         berth.work = self.directories.rename(berth.work, cell)
 
-    def left_over(self) -> list[str]:
-        return self.directories.take_aside()
+    def left_over(self, work: str = "") -> list[str]:
+        return self.directories.take_aside(work)
 
     def clear(self, berth: Berth) -> None:
         """Nothing was taken."""
@@ -187,7 +190,9 @@ class Directories:
                 os.rename(path, aside)
                 return aside
 
-    def take_aside(self) -> list[str]:
-        """What was moved aside since the last call."""
+    def take_aside(self, path: str) -> list[str]:
+        """What was moved aside since the last call, and this one, if it is given and there."""
+        if path and os.path.lexists(path):
+            self._aside.append(self._move_aside(path))
         aside, self._aside = self._aside, []
         return aside

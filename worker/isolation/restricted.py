@@ -52,8 +52,8 @@ class RestrictedQuarters:
         self._program = filters.first_filter(machine, Policy(marks, Sockets.GIVEN_UP))
         self._no_sockets = filters.no_sockets_filter(machine)
 
-    def left_over(self) -> list[str]:
-        return self._directories.take_aside()
+    def left_over(self, work: str = "") -> list[str]:
+        return self._directories.take_aside(work)
 
     def prepare(self, cell: str, limits: Limits) -> Berth:
         cage = walls.cage_for(self._cages, limits)

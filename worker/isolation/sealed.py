@@ -52,7 +52,7 @@ class SealedQuarters:
         program = filters.first_filter(this_machine(), Policy(Marks.REAL, Sockets.KEPT))
         self._program = filters.for_process(program, FIRST_OF_ITS_NAMESPACE)
 
-    def left_over(self) -> list[str]:
+    def left_over(self, work: str = "") -> list[str]:
         return []  # they went with their namespaces
 
     def prepare(self, cell: str, limits: Limits) -> Berth:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
 from typing import Final
+
+from ...protocol.classes import dataclass
 
 # name: (x86_64, aarch64); None where an architecture does not have it.
 NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
+from ...protocol.classes import dataclass
 from .. import scratch
 
 DOOR: Final = "self-test.sock"

@@ -1,0 +1,1 @@
+"""Messages that are nearly right, for both sockets."""

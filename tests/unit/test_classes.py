@@ -1,0 +1,84 @@
+"""A class made lazily can do what one of the standard library can."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any, ClassVar
+
+import pytest
+from tidemark.protocol import classes
+
+
+def made(decorator: Any, field: Any) -> tuple[Any, Any, Any]:
+    @decorator(frozen=True, slots=True, order=True)
+    class Point:
+        """Two numbers."""
+
+        CODE: ClassVar[int] = 7
+        x: int
+        y: int = 2
+
+    @decorator(frozen=True)
+    class Open:
+        """Has a dictionary, and a check."""
+
+        parts: dict[str, int] = field(default_factory=dict)
+        low: int = 0
+
+        def __post_init__(self) -> None:
+            if self.low < 0:
+                raise ValueError("low")
+
+    @decorator(slots=True)
+    class Changing:
+        """Can be changed."""
+
+        name: str
+        seen: list[int] = field(default_factory=list)
+
+    return Point, Open, Changing
+
+
+OURS = made(classes.dataclass, classes.field)
+THEIRS = made(dataclasses.dataclass, dataclasses.field)
+
+
+@pytest.mark.parametrize(("point", "holder", "changing"), [OURS, THEIRS])
+def test_both_kinds_do_the_same(point: Any, holder: Any, changing: Any) -> None:
+    one = point(1)
+    assert (one.x, one.y, point.CODE) == (1, 2, 7)
+    assert repr(one).endswith("Point(x=1, y=2)")
+    assert one == point(y=2, x=1) != point(1, 3)
+    assert one.__eq__((1, 2)) is NotImplemented
+    assert {one: "here"}[point(1, 2)] == "here"
+    assert hash(one) == hash((1, 2))
+    assert point(1, 9) < point(2, 0) >= point(1, 0)
+    with pytest.raises(TypeError):
+        assert one < (1, 2)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.x = 5
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del one.x
+    with pytest.raises(TypeError, match="x"):
+        point()
+    assert not hasattr(one, "__dict__")
+    assert copy.copy(one) == one
+    assert dataclasses.replace(one, y=5) == point(1, 5)
+    assert [each.name for each in dataclasses.fields(one)] == ["x", "y"] == [*point.__match_args__]
+    assert dataclasses.asdict(one) == {"x": 1, "y": 2}
+
+    first, second = holder(), holder()
+    assert first == second
+    assert first.parts is not second.parts
+    assert dataclasses.replace(first, low=3).parts == {}
+    with pytest.raises(ValueError, match="low"):
+        holder(low=-1)
+
+    loose = changing("a")
+    loose.seen.append(1)
+    loose.name = "b"
+    assert (loose.name, loose.seen, changing("a").seen) == ("b", [1], [])
+    assert changing.__hash__ is None
+    with pytest.raises(AttributeError):
+        loose.other = 1
