@@ -168,7 +168,8 @@ class SimWorker:
     def _check_that_it_is_for_us(self, start: Start) -> None:
         life = (start.cell, start.incarnation)
         if life != (self.cell, self.incarnation):
-            self.world.promises.broken(Promise.ONE_CELL, f"{self} is given {life}", start.cell)
+            promise = Promise.LIVES if start.cell == self.cell else Promise.ONE_CELL
+            self.world.promises.broken(promise, f"{self} is given {life}", start.cell)
 
     def _check_that_it_is_current(self) -> None:
         current = self.world.journal.cells[self.cell].incarnation
