@@ -15,9 +15,11 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import tidemark
 
 INPUTS = (10, 100, 1_000)
@@ -87,7 +89,23 @@ def supervisor_killed(cells: int, rounds: int) -> list[float]:
                 found.append((time.perf_counter() - began) * 1_000)
                 until(lambda: handles[0].status().state == "paused", "adoption")
             session.close()
+        end_all(state)
     return found
+
+
+def end_all(state: Path) -> None:
+    """End the supervisor and the zygote of this directory, which would wait for somebody."""
+    ours = [
+        each
+        for each in psutil.process_iter(["cmdline"])
+        if any(str(state) in word for word in each.info["cmdline"] or [])
+    ]
+    for each in ours:
+        with suppress(psutil.NoSuchProcess):  # the one before has taken it along
+            each.terminate()
+    _, left = psutil.wait_procs(ours, timeout=WAIT_S)
+    if left:
+        raise SystemExit(f"bench/kills.py: {left} did not end; end them by hand")
 
 
 def figures(found: list[float]) -> dict[str, float]:

@@ -53,10 +53,10 @@ def block(name: str, figures: Figures) -> str:
         if not MANY.fullmatch(case) or case in {"cycle-1", "cycle-64"}:
             rows.append(row(case, found))
     machine = (
-        f"One run of `tox -e bench` on {facts['when'][:10]}, commit `{facts['commit']}`: "
+        f"One run of `bench/run.py` on {facts['when'][:10]}, commit `{facts['commit']}`: "
         f"{facts['cores']} cores with load {facts['load']} at its start, Linux {facts['kernel']}, "
         f"Python {facts['python']}, one `fdatasync` {facts['sync_ms']} ms, "
-        f'durability "{facts["durability"]}". Medians; n and p99 are in [the figures]({name}), '
+        f'durability "{facts["durability"]}". Medians; p99 is in [the figures]({name}), '
         "what they can bear in [bench/README.md](bench/README.md). **Bold**: faster, or smaller, "
         "than Tidemark."
     )
@@ -70,7 +70,9 @@ def row(case: str, found: Figures) -> list[str]:
     sides = {name: side for name, side in found["sides"].items() if "missing" not in side}
     mine, minimum = sides.pop("tidemark", None), sides.pop("minimum", None)
     level = found["levels"].get("tidemark")
-    own = told(mine, key, unit) + (f" ({level})" if level and mine else "")
+    own = told(mine, key, unit)
+    if mine:
+        own += f" ({level + ', ' if level else ''}n {mine['n']:,})"
     floor = told(minimum, key, unit)
     if mine and minimum and mine[key] and minimum[key]:
         floor += f" ({mine[key] / minimum[key]:.2f} x)"

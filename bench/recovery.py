@@ -177,7 +177,7 @@ def recover(path: Path) -> int:
         turn.recover_session(fleet, stored.record, stored.at_ns)
     for records in store.unfinished_cells():
         turn.recover_cell(fleet, [(each.record, each.at_ns) for each in records], AT_NS)
-    inputs = fleet.cells[cell_id(1, 7)].cell.inputs
+    inputs: int = fleet.cells[cell_id(1, 7)].cell.inputs
     store.close()
     return inputs
 

@@ -44,14 +44,16 @@ def main() -> int:
         print(f"no case has {asked.k!r} in its name; there are {names}", file=sys.stderr)
         return 2
     facts = machine.machine() | {"durability": asked.durability, "seed": asked.seed}
-    facts |= {"peers": peers.versions()}
+    facts |= {"rounds": asked.rounds or "full", "many": asked.many, "peers": peers.versions()}
     began = time.monotonic()
     try:
         asyncio.run(measure(cases, asked, began + asked.seconds))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    figures = {case.name: report.case_figures(case) for case in cases if case.blocks or case.missing}
+    figures = {
+        case.name: report.case_figures(case) for case in cases if case.blocks or case.missing
+    }
     facts["seconds"] = round(time.monotonic() - began)
     print(report.table(figures))
     print("  ".join(f"{name} {value}" for name, value in facts.items() if name != "peers"))

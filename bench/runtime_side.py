@@ -141,7 +141,7 @@ class RuntimeHost:
 def _generation(event: tidemark.Pending | tidemark.Completed | tidemark.Terminated) -> int:
     if not isinstance(event, tidemark.Pending):
         raise RuntimeError(f"the cell did not pause: {event!r:.300}")
-    return event.generation
+    return int(event.generation)
 
 
 async def _worker(cell: tidemark.AsyncCell | tidemark.AsyncPausableCell) -> int:
@@ -150,7 +150,7 @@ async def _worker(cell: tidemark.AsyncCell | tidemark.AsyncPausableCell) -> int:
     while perf_counter() < deadline:
         status = await cell.status()
         if status.pid is not None and status.state != "starting":
-            return status.pid
+            return int(status.pid)
         await asyncio.sleep(0.002)
     raise RuntimeError("the cell has got no worker")
 

@@ -98,9 +98,10 @@ class Load:
         async with self.session:
             drivers = [self.drive_short() for _ in range(self.asked.short)]
             drivers += [self.drive_long() for _ in range(self.asked.long)]
+            samples: list[dict[str, Any]] = []
             others = [
                 asyncio.ensure_future(other)
-                for other in (self.kill_workers(), self.kill_supervisors(), self.sample())
+                for other in (self.kill_workers(), self.kill_supervisors(), self.sample(samples))
             ]
             try:
                 async with asyncio.TaskGroup() as group:
@@ -110,7 +111,7 @@ class Load:
                     self.world.is_over = True
             finally:
                 self.world.is_over = True
-                *_, samples = await asyncio.gather(*others)
+                await asyncio.gather(*others)
             await self.session.close()
         return samples
 
@@ -193,9 +194,9 @@ class Load:
 
     # -- what is seen -----------------------------------------------------------------------------
 
-    async def sample(self) -> list[dict[str, Any]]:
-        """All samples, taken until the load is over."""
-        began, samples = time.monotonic(), []
+    async def sample(self, samples: list[dict[str, Any]]) -> None:
+        """Add to the samples until the load is over."""
+        began = time.monotonic()
         while not self.world.is_over:
             await asyncio.sleep(self.asked.sample_every)
             world = self.world
@@ -208,7 +209,6 @@ class Load:
             world.cycles, world.creates = [], []
             samples.append(taken)
             print(json.dumps(taken), flush=True)
-        return samples
 
 
 def texts(event: Any) -> list[str]:

@@ -48,10 +48,10 @@ class Cell:
     is_over: bool = False
 
 
-class Minimum:
-    """One supervisor, one host, any number of cells."""
+class Journal:
+    """Rows that wait for the next commit, and how many commits there were."""
 
-    def __init__(self, directory: Path, durability: str, warm: int) -> None:
+    def __init__(self, directory: Path, durability: str) -> None:
         self.sql = sqlite3.connect(directory / "journal.db", isolation_level=None)
         self.sql.execute("PRAGMA journal_mode = WAL")
         self.sql.execute(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
@@ -59,26 +59,71 @@ class Minimum:
             "CREATE TABLE records (n INTEGER PRIMARY KEY, cell INTEGER, kind TEXT, "
             "number INTEGER, body BLOB)"
         )
-        self.context = zmq.Context()
-        self.hosts = self._router(f"ipc://{directory}/host.sock")
-        self.workers = self._router(f"ipc://{directory}/worker.sock")
-        self.zygote, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.rows: list[Row] = []
+        self.commits = 0
+
+    def commit(self) -> None:
+        """All rows that wait, at once."""
+        if not self.rows:
+            return
+        self.sql.execute("BEGIN IMMEDIATE")
+        self.sql.executemany(
+            "INSERT INTO records (cell, kind, number, body) VALUES (?, ?, ?, ?)", self.rows
+        )
+        self.sql.execute("COMMIT")
+        self.commits += 1
+        self.rows.clear()
+
+
+class Zygote:
+    """The process that forks workers; told by their numbers, tells of their ends."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         script = Path(__file__).parent / "zygote.py"
-        self.zygote_process = subprocess.Popen(
-            [sys.executable, str(script), str(theirs.fileno()), f"ipc://{directory}/worker.sock"],
+        self.process = subprocess.Popen(
+            [sys.executable, str(script), str(theirs.fileno()), endpoint],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
         )
         theirs.close()
-        self.zygote.recv(16)  # it is ready
-        self.zygote.setblocking(False)
+        self.socket.recv(16)  # it is ready
+        self.socket.setblocking(False)
+        self.to_fork: deque[int] = deque()
+
+    def ended(self) -> int | None:
+        """The process of a worker that has ended, if there is news."""
+        try:
+            pid, _ = self.socket.recv(256).split()
+        except BlockingIOError:
+            return None
+        return int(pid)
+
+    def speak(self) -> None:
+        """Have forked what waits for it."""
+        while self.to_fork:
+            self.socket.send(b"%d" % self.to_fork.popleft())
+
+    def end(self) -> None:
+        """End it, and with it the workers."""
+        self.socket.close()
+        self.process.wait()
+
+
+class Minimum:
+    """One supervisor, one host, any number of cells."""
+
+    def __init__(self, directory: Path, durability: str, warm: int) -> None:
+        self.journal = Journal(directory, durability)
+        self.rows = self.journal.rows
+        self.context = zmq.Context()
+        self.hosts = self._router(f"ipc://{directory}/host.sock")
+        self.workers = self._router(f"ipc://{directory}/worker.sock")
+        self.zygote = Zygote(f"ipc://{directory}/worker.sock")
         self.cells: dict[int, Cell] = {}
         self.host = b""
-        self.commits = 0
-        self.rows: list[Row] = []
         self.to_host: deque[list[Any]] = deque()
         self.to_workers: deque[tuple[int, list[Any]]] = deque()
-        self.to_fork: deque[int] = deque()
         self.cell_of: dict[int, int] = {}  # by worker; 0: it waits for a cell
         self.cell_of_pid: dict[int, int] = {}
         self.warm: deque[int] = deque()
@@ -98,11 +143,11 @@ class Minimum:
         """Until standard input ends."""
         poller = zmq.Poller()
         lifeline = sys.stdin.fileno()
-        for source in (self.hosts, self.workers, self.zygote.fileno(), lifeline):
+        for source in (self.hosts, self.workers, self.zygote.socket.fileno(), lifeline):
             poller.register(source, zmq.POLLIN)
         while True:
             while self._drain():
-                self._commit()
+                self.journal.commit()
                 self._speak()
             ready = dict(poller.poll())
             if lifeline in ready:
@@ -122,34 +167,17 @@ class Minimum:
                     continue
                 taken += 1
                 on_message(who, msgpack.unpackb(body))
-            taken += self._hear_zygote()
+            if pid := self.zygote.ended():
+                taken += 1
+                self._on_end(pid)
             if taken == before:
                 break
         return taken > 0
 
-    def _hear_zygote(self) -> int:
-        try:
-            pid, _ = self.zygote.recv(256).split()
-        except BlockingIOError:
-            return 0
-        self._on_end(int(pid))
-        return 1
-
     def _fork(self, number: int) -> None:
         self.workers_made += 1
         self.cell_of[self.workers_made] = number
-        self.to_fork.append(self.workers_made)
-
-    def _commit(self) -> None:
-        if not self.rows:
-            return
-        self.sql.execute("BEGIN IMMEDIATE")
-        self.sql.executemany(
-            "INSERT INTO records (cell, kind, number, body) VALUES (?, ?, ?, ?)", self.rows
-        )
-        self.sql.execute("COMMIT")
-        self.commits += 1
-        self.rows.clear()
+        self.zygote.to_fork.append(self.workers_made)
 
     def _speak(self) -> None:
         while self.to_workers:
@@ -159,8 +187,7 @@ class Minimum:
             self.hosts.send_multipart(
                 [self.host, msgpack.packb(self.to_host.popleft())], zmq.NOBLOCK
             )
-        while self.to_fork:
-            self.zygote.send(b"%d" % self.to_fork.popleft())
+        self.zygote.speak()
 
     # -- what a host says -------------------------------------------------------------------------
 
@@ -189,7 +216,7 @@ class Minimum:
             self.cells[number].resuming = said[2]
             self._continue(number)
         elif kind == "count":
-            self.to_host.append(["counted", self.commits])
+            self.to_host.append(["counted", self.journal.commits])
         elif kind == "warm":
             self.to_host.append(["warm", len(self.warm)])
         elif kind == "pid":
@@ -280,10 +307,9 @@ class Minimum:
 
     def end(self) -> None:
         """End the zygote, and with it the workers."""
-        self.zygote.close()
-        self.zygote_process.wait()
+        self.zygote.end()
         self.context.destroy(linger=0)
-        self.sql.close()
+        self.journal.sql.close()
 
 
 def main() -> None:

@@ -28,7 +28,8 @@ from fakes.waiting import until
 GROWTH_BYTES_MAX = 64 * 2**20
 ANSWER_SECONDS_MAX = 2.0
 SLOWER_MAX = 3.0  # times its usual: a sibling's cycle under attack
-TRIES = 5
+WARM_UP_SECONDS = 0.3
+PATIENCE_SECONDS = 3.0  # for a median of cycles that is not too slow
 SLACK_SECONDS = 0.02  # of the machine on which the tests run
 
 
@@ -163,23 +164,15 @@ class Ground:
 
     # -- what the attacks are judged by -----------------------------------------------------------
 
-    @contextmanager
-    def memory_watched(self) -> Iterator[list[str]]:
-        """What is said in the list afterwards is how much too much the supervisor has taken."""
-        found: list[str] = []
-        pid = self.supervisor.pid
-        before = peak_memory(pid, reset=True)
-        yield found
-        if alive(pid):
-            growth = peak_memory(pid) - before
-            if growth >= GROWTH_BYTES_MAX:
-                found.append(f"the supervisor has taken {growth >> 20} MiB more")
-
     def slowed(self, name: str) -> str:
         """Whether the sibling is slower now than a neighbour may make it."""
         allowed = SLOWER_MAX * self.usual + SLACK_SECONDS
-        for _ in range(TRIES):  # others use this machine too
-            middle = median_cycle(self._sibling, 7)
+        began = time.monotonic()
+        while time.monotonic() < began + WARM_UP_SECONDS:
+            self._sibling.cycle()
+        middle = 0.0
+        while time.monotonic() < began + PATIENCE_SECONDS:  # others use this machine too
+            middle = median_cycle(self._sibling, 5)
             self.measured.append((name, middle))
             if middle <= allowed:
                 return ""
@@ -258,3 +251,16 @@ class Ground:
         self.canaries.close()
         shutil.rmtree(self._directory)
         assert not marked(self.mark)
+
+
+@contextmanager
+def memory_watched(ground: Ground) -> Iterator[list[str]]:
+    """What is said in the list afterwards is how much too much the supervisor has taken."""
+    found: list[str] = []
+    pid = ground.supervisor.pid
+    before = peak_memory(pid, reset=True)
+    yield found
+    if alive(pid):
+        growth = peak_memory(pid) - before
+        if growth >= GROWTH_BYTES_MAX:
+            found.append(f"the supervisor has taken {growth >> 20} MiB more")

@@ -49,8 +49,8 @@ while True:
     hear()
     try:
         before = time.perf_counter()
-        cell.resume(generation, timeout=5)
-        event = cell.wait_to_pending(timeout=5)
+        cell.resume(generation, timeout=10)
+        event = cell.wait_to_pending(timeout=10)
         took = time.perf_counter() - before
         assert isinstance(event, tidemark.Pending), event
         assert event.output[0].text.strip() == str(generation), event
@@ -102,7 +102,7 @@ class SiblingHost:
             AssertionError: it did not, or came out differently.
         """
         self._process.say("cycle")
-        took = self._process.hear(seconds=20)
+        took = self._process.hear(seconds=25)
         assert isinstance(took, float), took
         return took
 

@@ -15,7 +15,7 @@ from tidemark import Cell, Completed, Limits, PausableCell, Tool, Yielded
 from tidemark.protocol.values import NotPlainData
 
 from fakes.cells import shown
-from fakes.hostile_ground import Ground, Place
+from fakes.hostile_ground import Ground, Place, memory_watched
 from fakes.process_watch import alive
 from fakes.waiting import until
 
@@ -97,6 +97,7 @@ class Attack:
     after: Judge = nothing
     open_at: Mapping[str, str] = field(default_factory=dict)
     depends: Mapping[str, str] = field(default_factory=dict)
+    unsettled: str = ""  # a defect that shows at times: either result is taken until it is mended
     known_hole: str = ""  # not stopped anywhere, and to be mended; then this line must go
     limits: Limits | None = None
     tools: tuple[Tool | Callable[..., Any], ...] = ()
@@ -113,7 +114,7 @@ class Attack:
         """On what of the machine it depends there; empty: on nothing."""
         if self.expected_open(place):
             return ""
-        return self.depends.get(str(place), self.depends.get(place.level, ""))
+        return self.unsettled or self.depends.get(str(place), self.depends.get(place.level, ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Family:
 
 def carry_out(attack: Attack, ground: Ground) -> str:
     """What the attack has achieved; empty: it was held. The ground is as before afterwards."""
-    with ground.memory_watched() as taken:
+    with memory_watched(ground) as taken:
         with _revived(ground):
             found = _attacked(attack, ground)
         found.append(ground.harm())
@@ -162,7 +163,7 @@ def _attacked(attack: Attack, ground: Ground) -> list[str]:
 
 @contextmanager
 def _revived(ground: Ground) -> Iterator[None]:
-    """A supervisor that is ended meanwhile has a successor at once, or its hosts would wait long."""
+    """A supervisor that is ended has a successor at once, or its hosts would wait for long."""
     over = threading.Event()
 
     def watch() -> None:
@@ -206,7 +207,7 @@ def _check(attack: Attack, scene: Scene) -> None:
 
 
 def _check_flood(attack: Attack, scene: Scene) -> None:
-    """One that has ended by its own error was none. To be ended for it, or by a limit, is another."""
+    """One that has ended by its own error was none."""
     event = scene.event
     if attack.floods and event is not None:
         assert event.reason in ("lost", "limit"), f"no flood: {event.reason}: {event.error}"
@@ -241,7 +242,7 @@ def _leaked(scene: Scene) -> str:
     return f"it has read the secret of: {', '.join(found)}" if found else ""
 
 
-# -- judges that several families use ---------------------------------------------------------------
+# -- judges that several families use --------------------------------------------------------------
 
 
 def lives_on(scene: Scene) -> str:

@@ -51,7 +51,9 @@ while todo and len(seen) < 400_000:
     seen.add(id(thing))
     if type(thing) is bytes and len(thing) == 16:
         found.add(thing.hex())
-    elif type(thing) in (tuple, list, dict, set) or hasattr(thing, "__dict__") or hasattr(type(thing), "__slots__"):
+    elif type(thing).__name__ in ("tuple", "list", "dict", "set"):
+        todo += gc.get_referents(thing)
+    elif hasattr(thing, "__dict__") or hasattr(type(thing), "__slots__"):
         todo += gc.get_referents(thing)
 text(" ".join(found))
 """

@@ -12,9 +12,34 @@ _WINDOW = "the worker waits for the journal; each gets its share of a turn"
 OPEN_CALLS = (tidemark.Tool(name="wait", external=True),)
 
 
-def _endless(name: str, source: str) -> Attack:
+SLOWS = (
+    "a defect to be mended: a worker's share of a turn is counted in messages and bytes and not in "
+    "items, so that siblings can wait for many times their usual cycle, and the supervisor take "
+    "more than 64 MiB"
+)
+
+
+SLOW = frozenset(
+    {
+        "flood of output",
+        "flood of large output",
+        "flood of empty output",
+        "flood of notifications",
+        "flood of abandoned calls",
+        "flood of yields",
+        "flood of stored values",
+        "flood of threads that speak",
+        "output without waiting for the journal",
+        "messages of a hundred thousand items",
+        "what was said before, without end",
+        "questions whose answers it does not read",
+    }
+)
+
+
+def endless(name: str, source: str, by: str = _WINDOW) -> Attack:
     """One that goes on while the sibling's speed is measured."""
-    return Attack(name, source, _WINDOW, floods=name)
+    return Attack(name, source, by, floods=name, unsettled=SLOWS if name in SLOW else "")
 
 
 def _bounded(name: str, source: str, limit: str, limits: Limits | None = None) -> Attack:
@@ -23,11 +48,11 @@ def _bounded(name: str, source: str, limit: str, limits: Limits | None = None) -
 
 
 ATTACKS = (
-    _endless("flood of output", "ready()\nwhile True: print('x' * 100)"),
-    _endless("flood of large output", "ready()\nwhile True: text('x' * 4_000_000)"),
-    _endless("flood of empty output", "ready()\nwhile True: text('')"),
-    _endless("flood of notifications", "ready()\nwhile True: notify('x' * 100)"),
-    _endless(
+    endless("flood of output", "ready()\nwhile True: print('x' * 100)"),
+    endless("flood of large output", "ready()\nwhile True: text('x' * 4_000_000)"),
+    endless("flood of empty output", "ready()\nwhile True: text('')"),
+    endless("flood of notifications", "ready()\nwhile True: notify('x' * 100)"),
+    endless(
         "flood of tool calls",
         """
 ready()
@@ -35,7 +60,7 @@ while True:
     await asyncio.gather(*[tools.echo(value=number) for number in range(100)])
 """,
     ),
-    _endless(
+    endless(
         "flood of abandoned calls",
         """
 ready()
@@ -46,16 +71,14 @@ while True:
     await asyncio.gather(*tasks, return_exceptions=True)
 """,
     ),
-    _endless("flood of yields", "ready()\nwhile True: yield_control()"),
-    _endless(
-        "flood of stored values", "ready()\nn = 0\nwhile True:\n    n += 1\n    store('k', n)"
-    ),
-    _endless("flood of reads", "ready()\nwhile True: load(os.urandom(4).hex()); keys()"),
-    _endless(
+    endless("flood of yields", "ready()\nwhile True: yield_control()"),
+    endless("flood of stored values", "ready()\nn = 0\nwhile True:\n    n += 1\n    store('k', n)"),
+    endless("flood of reads", "ready()\nwhile True: load(os.urandom(4).hex()); keys()"),
+    endless(
         "flood of timers",
         "ready()\nwhile True: await asyncio.gather(*[asyncio.sleep(0.001) for _ in range(1000)])",
     ),
-    _endless(
+    endless(
         "flood of threads that speak",
         """
 def speak():

@@ -61,7 +61,8 @@ ATTACKS = (
         """
 for number in sys._current_frames():
     if number != threading.get_ident():
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(number), ctypes.py_object(KeyError))
+        error = ctypes.py_object(KeyError)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(number), error)
 await asyncio.sleep(100)
 """,
     ),

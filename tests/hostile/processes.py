@@ -50,7 +50,8 @@ pid = target["victim"]
 libc.ptrace.restype = ctypes.c_long
 call("ptrace", 16, pid, None, None)
 os.waitpid(pid, 0)
-words = [libc.ptrace(2, pid, ctypes.c_void_p(target["address"] + at), None) for at in range(0, 32, 8)]
+places = [ctypes.c_void_p(target["address"] + at) for at in range(0, 32, 8)]
+words = [libc.ptrace(2, pid, place, None) for place in places]
 print(b"".join(struct.pack("q", word) for word in words).split(b"\\0")[0].decode())
 call("ptrace", 17, pid, None, None)
 """

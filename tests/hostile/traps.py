@@ -90,7 +90,8 @@ threading.Thread(target=swap, daemon=True).start()
     ),
     _trap(
         "names that are no text",
-        "for name in (b'\\xff\\xfe', b'new\\nline', b'-rf', b' ', b'x' * 255): open(name, 'w').close()",
+        "for name in (b'\\xff\\xfe', b'new\\nline', b'-rf', b' ', b'x' * 255):\n"
+        "    open(name, 'w').close()",
     ),
     _trap(
         "its work directory replaced by a link",
@@ -108,7 +109,15 @@ except OSError:
     ),
     _trap(
         "files that grow while they are removed",
-        "file = open('grows', 'wb')\ndef grow():\n    for _ in range(100): file.write(b'x' * 10**5); file.flush(); time.sleep(0.01)\nthreading.Thread(target=grow, daemon=True).start()",
+        """
+file = open("grows", "wb")
+def grow():
+    for _ in range(100):
+        file.write(b"x" * 10**5)
+        file.flush()
+        time.sleep(0.01)
+threading.Thread(target=grow, daemon=True).start()
+""",
     ),
     _trap(
         "an end in a directory that is gone",

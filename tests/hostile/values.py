@@ -126,7 +126,8 @@ raise last
     ),
     _value(
         "a source of unary signs",
-        "try:\n    eval('-' * 10**6 + '1')\nexcept (SyntaxError, MemoryError, RecursionError):\n    exit(1)",
+        "try:\n    eval('-' * 10**6 + '1')\n"
+        "except (SyntaxError, MemoryError, RecursionError):\n    exit(1)",
     ),
 )
 FAMILY = Family("Strange values", ATTACKS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hostile.attack import Attack, Family, lives_on
+from hostile.floods import endless
 
 PUNISHED = "what no honest worker sends ends it"
 STREAMS = "shares, bounds of parts and bytes, and places for large messages"
@@ -95,7 +96,7 @@ def flood():
 threading.Thread(target=flood, daemon=True).start()
 ready()
 {_WAIT}"""
-    return Attack(name, whole, STREAMS, floods=name)
+    return endless(name, whole, STREAMS)
 
 
 _FORGED = (
@@ -135,7 +136,8 @@ _FORGED = (
     ),
     _forged(
         "more items than a message may have",
-        "say([said()[0], b'\\x95\\x01\\x01\\x90\\xdd\\x00\\x10\\x00\\x00' + b'\\x91\\x06' * 2**20 + b'\\x00'])",
+        "items = b'\\xdd\\x00\\x10\\x00\\x00' + b'\\x92\\x06\\x90' * 2**20\n"
+        "say([said()[0], b'\\x95\\x01\\x01\\x90' + items + b'\\x00'])",
     ),
 )
 _PAST = (
@@ -150,13 +152,15 @@ _PAST = (
     _dropped("an epoch that is to come", "say(said(wm.YieldAsked(), epoch=2**40, seq=2))"),
     _dropped(
         "the name of another cell",
-        "say(packed(wm.Hello('c00000000000000-00000000', link.fork.incarnation, 0, True, 0, 0, 1, 'x')))",
+        "other = 'c00000000000000-00000000'\n"
+        "say(packed(wm.Hello(other, link.fork.incarnation, 0, True, 0, 0, 1, 'x')))",
         "a connection is bound to its cell",
     ),
     _dropped(
         "the name of the next life",
         "old = link.fork.incarnation\n"
-        "say(packed(wm.Hello(link.fork.cell, type(old)(old.epoch, old.number + 1), 0, True, 0, 0, 1, 'x')))",
+        "new = type(old)(old.epoch, old.number + 1)\n"
+        "say(packed(wm.Hello(link.fork.cell, new, 0, True, 0, 0, 1, 'x')))",
         "a connection is bound to its cell",
     ),
 )
@@ -199,16 +203,19 @@ _FLOODS = (
     ),
     _flood(
         "a large message, a byte at a time",
-        "own = connection()\nown.sendall(struct.pack('>BQ', 2, 16 * 2**20))\nwhile True: own.sendall(b'x'); time.sleep(0.0001)",
+        "own = connection()\nown.sendall(struct.pack('>BQ', 2, 16 * 2**20))\n"
+        "while True: own.sendall(b'x'); time.sleep(0.0001)",
     ),
     _flood("connections without end", "while True: door().close()"),
     _flood(
         "connections that all begin a large message",
-        "kept = []\nwhile True:\n    kept.append(door(link.fork.token))\n    kept[-1].sendall(struct.pack('>BQ', 2, 8 * 2**20) + b'x' * 2**20)",
+        "kept = []\nwhile True:\n    kept.append(door(link.fork.token))\n"
+        "    kept[-1].sendall(struct.pack('>BQ', 2, 8 * 2**20) + b'x' * 2**20)",
     ),
     _flood(
         "pings without end",
-        "own = connection()\nwhile True: own.sendall(frame(b'\\x04PING\\x00\\x00', command=True) * 500)",
+        "own = connection()\nping = frame(b'\\x04PING\\x00\\x00', command=True) * 500\n"
+        "while True: own.sendall(ping)",
     ),
     _flood(
         "output without waiting for the journal", "while True: say(said(*[wm.YieldAsked()] * 100))"

@@ -170,6 +170,7 @@ def test_a_short_soak_agrees_with_its_ledger(root: Path, scratch: Path) -> None:
     assert figures["done"]["supervisors killed"] > 0
     assert max(sample["journal_mb"] for sample in figures["samples"]) > 0
     assert max(sample["processes"] for sample in figures["samples"]) >= 3
+    assert not processes_at(scratch)
     assert [path.name for path in scratch.iterdir()] == ["out"]
 
 
@@ -247,6 +248,16 @@ def test_kills_are_timed(root: Path, scratch: Path) -> None:
     cases = json.loads(out.read_text())["cases"]
     assert [case["n"] for case in cases.values()] == [2, 1]
     assert [path.name for path in scratch.iterdir()] == ["figures.json"]
+    assert not processes_at(scratch)
+
+
+def processes_at(place: Path) -> list[psutil.Process]:
+    """Processes that were started for something in this directory."""
+    return [
+        each
+        for each in psutil.process_iter(["cmdline"])
+        if any(str(place) in word for word in each.info["cmdline"] or [])
+    ]
 
 
 def test_levels_are_compared(root: Path, scratch: Path) -> None:
