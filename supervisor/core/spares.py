@@ -24,6 +24,7 @@ from .spare import Kind, Spare
 
 QUIET_NS: Final = 1_000_000  # after a cell was given its worker, before a spare is made
 BUSY_NS: Final = 5_000_000  # how often to look whether cells still wait for workers
+COMING_MAX: Final = 2  # on their way at once: cells that run have the machine first
 COMING_NS_MAX: Final = 5_000_000_000  # a spare that takes longer to say Hello is given up
 AGAIN_NS: Final = 1_000_000_000  # before another is made, when one could not be or has ended
 UNUSED_NS: Final = 60_000_000_000  # then spares of a kind that no cell has needed are dropped
@@ -149,7 +150,7 @@ def on_time(fleet: Fleet, now_ns: int) -> None:
         return
     fleet.spares_at_ns = None
     _drop_needless(fleet, now_ns)
-    if not fleet.draining and not coming(fleet):  # one at a time: cells have the machine first
+    if not fleet.draining and sum(coming(fleet).values()) < COMING_MAX:
         if len(fleet.fork_queue) or len(fleet.forking):
             _look_at(fleet, now_ns + BUSY_NS)
         else:
