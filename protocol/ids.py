@@ -48,6 +48,7 @@ class RequestRef:
 
 
 NO_REQUEST: Final = RequestRef(0, 0)
+NO_LIFE: Final = Incarnation(0, 0)  # of a spare worker, which has no cell yet
 
 
 def cell_id(created_us: int, journal: int) -> str:
@@ -123,8 +124,22 @@ def worker_token(secret: bytes, cell: str, incarnation: Incarnation) -> bytes:
     Derived, not drawn, so that a restarted supervisor knows the tokens of workers that it adopts.
     It never begins with a zero byte, which libzmq keeps for ids of its own making.
     """
-    text = f"{cell}/{incarnation}".encode()
-    digest = hashlib.blake2b(text, digest_size=TOKEN_BYTES, key=secret, person=b"worker-token")
+    return _token(secret, f"{cell}/{incarnation}")
+
+
+def spare_token(secret: bytes, epoch: int, number: int) -> bytes:
+    """The routing id of a worker that is made before it is known whose it will be.
+
+    It keeps it with its cell. `number` counts from 1 within the epoch, and is in the record that
+    gives it to a cell, so that this token too can be derived again.
+    """
+    return _token(secret, f"spare/{epoch}.{number}")
+
+
+def _token(secret: bytes, text: str) -> bytes:
+    digest = hashlib.blake2b(
+        text.encode(), digest_size=TOKEN_BYTES, key=secret, person=b"worker-token"
+    )
     token = digest.digest()
     return bytes([token[0] | 0x80]) + token[1:]
 

@@ -273,7 +273,7 @@ class Remember:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The cell, given once to a worker that has said Hello.
+    """The cell, given once to a worker that has said Hello; a spare one is its worker from then on.
 
     `now_ns` is the supervisor's clock (ns since 1970) at `monotonic_ns` of the machine's
     CLOCK_MONOTONIC, so both sides read one clock. `began_ns` is where the cell's clock begins, in
@@ -283,6 +283,7 @@ class Start:
     CODE: ClassVar[int] = 1
     epoch: Count
     cell: Name
+    incarnation: Incarnation
     kind: CellKind
     stepping: Stepping
     name: Name

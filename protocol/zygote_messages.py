@@ -28,7 +28,11 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Make a worker; the answer is `Forked` (with its pidfd) or `ForkFailed`."""
+    """Make a worker; the answer is `Forked` (with its pidfd) or `ForkFailed`.
+
+    Without a cell (its name is empty and its incarnation 0.0) it is a spare one: it says Hello, and
+    waits for whatever cell `Start` brings.
+    """
 
     CODE: ClassVar[int] = 2
     token: Token
@@ -61,7 +65,19 @@ class Quit:
     CODE: ClassVar[int] = 5
 
 
-ToZygote: TypeAlias = Command | Fork | Kill | Forget | Quit
+@dataclass(frozen=True, slots=True)
+class Lodge:
+    """This spare worker is the cell's: its work directory gets the name that the cell's always has.
+
+    It begins only then. Not answered; a repeat, and an unknown token, change nothing.
+    """
+
+    CODE: ClassVar[int] = 6
+    token: Token
+    cell: Name
+
+
+ToZygote: TypeAlias = Command | Fork | Kill | Forget | Quit | Lodge
 
 
 @dataclass(frozen=True, slots=True)

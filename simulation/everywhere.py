@@ -177,7 +177,7 @@ class Stage(World):
         self.supervisor.blow(point)
 
     def _kill_workers(self, point: str) -> None:
-        for worker in self.workers.values():
+        for worker in self.processes:
             worker.is_lost = worker.is_lost or not worker.is_dead
         for token in list(self.zygote.living):
             self.zygote.ended(token, -9, killed=False)

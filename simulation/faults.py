@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..supervisor.core import records as r
+from ..supervisor.core.events import MemoryShort
 from .fuse import AFTER, BEFORE, Charge
 from .sim_host import MS
 from .sim_worker import SimWorker
@@ -26,6 +27,7 @@ KINDS = {
     "full": 2,
     "broken": 2,
     "zygote": 1,
+    "memory is short": 3,
     "crash after fork": 2,
     "crash at a record": 6,
     "crash while frozen": 2,
@@ -91,7 +93,7 @@ class Faults:
         world.net.repeats, world.net.straggles = 0.0, 0.0
         world.zygote.fails = 0.0
         world.supervisor.defuse()
-        for worker in world.workers.values():
+        for worker in world.processes:
             if worker.is_frozen:
                 worker.thaw()
 
@@ -154,7 +156,7 @@ class Faults:
     # -- workers ----------------------------------------------------------------------------------
 
     def _victim(self) -> SimWorker | None:
-        living = [worker for worker in self.world.workers.values() if not worker.is_dead]
+        living = [worker for worker in self.world.processes if not worker.is_dead]
         return self.world.rng.choice(living) if living else None
 
     def _kill_worker(self) -> None:
@@ -187,6 +189,12 @@ class Faults:
 
     def _zygote(self) -> None:
         self.world.zygote.crash()
+
+    def _memory_is_short(self) -> None:
+        """For a moment, in which it is said twice."""
+        for processes in self.world.zygote.watching:
+            for delay_ns in (0, 2 * MS):
+                processes.soon(delay_ns, MemoryShort())
 
     # -- hosts and wires --------------------------------------------------------------------------
 

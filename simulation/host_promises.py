@@ -176,6 +176,6 @@ class HostPromises:
         for host in self.world.hosts:
             if host.is_alive and host.core.waits:
                 self.broken(Promise.LIVENESS, f"{host.name} waits for {host.unanswered()}")
-        if self.world.zygote.living:
+        if self.world.zygote.tokens_of_cells():
             left = [str(worker) for worker, _ in self.world.zygote.living.values()]
             self.broken(Promise.NONE_LEFT, str(left))

@@ -7,7 +7,13 @@ from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
 from typing import Final
 
-from . import plants_of_calls, plants_of_lives, plants_of_replay, plants_of_resumes
+from . import (
+    plants_of_calls,
+    plants_of_lives,
+    plants_of_replay,
+    plants_of_resumes,
+    plants_of_spares,
+)
 
 PLANTS: Final = MappingProxyType(
     {
@@ -17,6 +23,7 @@ PLANTS: Final = MappingProxyType(
             *plants_of_lives.PLANTS,
             *plants_of_calls.PLANTS,
             *plants_of_replay.PLANTS,
+            *plants_of_spares.PLANTS,
         )
     }
 )

@@ -48,7 +48,7 @@ def a_failed_commit_is_not_undone(stack: ExitStack) -> None:
     put(stack, Fleet, "undo", forget)
 
 
-@planted(100, Promise.ONCE)
+@planted(200, Promise.ONCE)
 def a_repeat_is_forgotten_by_a_crash(stack: ExitStack) -> None:
     put(stack, turn, "Remembered", lambda kind, cell="": None)
 

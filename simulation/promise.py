@@ -49,6 +49,7 @@ class Promise(StrEnum):
 
     # Processes
     LIVES = "No two lives of a cell bear the same number, and only the last one counts"
+    ONE_CELL = "No worker is ever used for two cells"
     SAME_AGAIN = "A cell that is run again says what it has said before"
     COUNTED = "A loss counts against a cell only if its own worker ended by itself"
     HONEST = "No honest worker is given up while it lives"

@@ -99,6 +99,8 @@ class JournalPromises:
         if record.incarnation <= self.last_incarnation:
             self.broken(Promise.LIVES, f"{record.incarnation} after {self.last_incarnation}", cell)
         self.last_incarnation = log.incarnation = record.incarnation
+        if record.spare:
+            self.world.give_spare(cell, record.incarnation, record.spare)
 
     def _said(self, cell: str, log: CellLog, record: r.WorkerSaid) -> None:
         if record.incarnation != log.incarnation:

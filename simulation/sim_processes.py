@@ -23,10 +23,15 @@ from .sim_time import SimTime
 
 
 class Worker(Protocol):
-    """A worker's process, as the machine sees it."""
+    """A worker's process, as the machine sees it; a spare one has no cell."""
+
+    cell: str
 
     def die(self) -> None:
         """It is gone, in the middle of whatever it did."""
+
+    def lodge(self, cell: str) -> None:
+        """Its work directory has the cell's name, so it may begin."""
 
 
 Birth = Callable[[bytes, str, Incarnation, "Zygote"], Worker]
@@ -110,6 +115,12 @@ class Zygote:
         self.living[order.token] = (worker, self._pids)
         self._tell(WorkerForked(order.token, self._pids))
 
+    def lodge(self, token: bytes, cell: str, processes: SimProcesses) -> None:
+        """A spare worker has this cell; whoever says so may have lost command meanwhile."""
+        found = self.living.get(token)
+        if found is not None and self.commander is processes:
+            found[0].lodge(cell)
+
     def kill(self, token: bytes) -> None:
         """SIGKILL."""
         self.ended(token, -9, killed=True)
@@ -122,6 +133,10 @@ class Zygote:
         found[0].die()
         self.ends[token] = WorkerEnded(token, status, killed)
         self._tell(self.ends[token])
+
+    def tokens_of_cells(self) -> list[bytes]:
+        """The living workers that have a cell."""
+        return [token for token, (worker, _) in self.living.items() if worker.cell]
 
     def forget(self, token: bytes) -> None:
         """The supervisor has noted this end."""
@@ -226,6 +241,11 @@ class SimProcesses:
     ) -> None:
         if self._zygote.commander is self:  # else it is a zygote that has just died
             self._zygote.order(token, cell, incarnation)
+
+    def lodge(self, token: bytes, cell: str) -> None:
+        zygote = self._zygote
+        delay_ns = zygote.rng.randrange(20_000, 300_000)
+        zygote.time.later(delay_ns, lambda: zygote.lodge(token, cell, self))
 
     def kill(self, token: bytes) -> None:
         delay_ns = self._zygote.rng.randrange(20_000, 300_000)

@@ -101,6 +101,8 @@ class SimSupervisor:
             pid=1,
             started_ns=self.world.time.now_ns,
             packers=PACKERS,
+            spares=self.world.spares_max,
+            hibernate_ns=self.world.hibernate_ns,
         )
         self.loop = Loop(ports, core)
         self.fuse.around("take command", self._processes.retake)

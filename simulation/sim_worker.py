@@ -67,6 +67,7 @@ class SimWorker:
     ) -> None:
         self.world, self.zygote, self.token = world, zygote, token
         self.cell, self.incarnation = cell, incarnation
+        self.lodged_for = cell
         self.speaker = SimSpeaker(Fork(token, cell, incarnation, "sim://", Limits()))
         self.steps: Steps | None = None
         self.start: Start | None = None
@@ -88,6 +89,13 @@ class SimWorker:
     def die(self) -> None:
         self.is_dead = True
         self.line.close()
+
+    def lodge(self, cell: str) -> None:
+        self._do(lambda: self._pass_door(cell))
+
+    def _pass_door(self, cell: str) -> None:
+        self.lodged_for = self.lodged_for or cell
+        self._begin_if_due()
 
     def _exit(self, status: int) -> None:
         self.zygote.ended(self.token, status, killed=False)
@@ -131,15 +139,21 @@ class SimWorker:
                         raise Unbelievable("Bye to a cell that has not finished")
                     self._exit(0)
                 return
-            self._note_inputs(message)
+            if isinstance(message, Start):
+                self._check_that_it_is_for_us(message)
+            _note_inputs(self, message)
             answer(self, message)  # type: ignore[arg-type]
         except Unbelievable as error:
             self.world.promises.broken(Promise.BELIEVABLE, str(error), self.cell)
         self.speaker.greet_if_due(self.steps)
-        if self.start is not None and self.run is None:
-            self._check_that_it_is_current()
-            self.run = self._begun(self.start)
-            self._later(self.world.rng.randrange(10_000, 500_000), self._think)
+        self._begin_if_due()
+
+    def _begin_if_due(self) -> None:
+        if self.start is None or self.run is not None or not self.lodged_for:
+            return
+        self._check_that_it_is_current()
+        self.run = self._begun(self.start)
+        self._later(self.world.rng.randrange(10_000, 500_000), self._think)
 
     def _begun(self, start: Start) -> CellRun:
         earlier = start.earlier
@@ -151,21 +165,16 @@ class SimWorker:
         program = self.world.programs[start.source]
         return CellRun(self.cell, program, self.say, self.clock.reading)
 
+    def _check_that_it_is_for_us(self, start: Start) -> None:
+        life = (start.cell, start.incarnation)
+        if life != (self.cell, self.incarnation):
+            promise = Promise.LIVES if start.cell == self.cell else Promise.ONE_CELL
+            self.world.promises.broken(promise, f"{self} is given {life}", start.cell)
+
     def _check_that_it_is_current(self) -> None:
         current = self.world.journal.cells[self.cell].incarnation
         if current != self.incarnation:
             self.world.promises.broken(Promise.LIVES, f"{self}, not {current}", self.cell)
-
-    def _note_inputs(self, message: Any) -> None:
-        seen = self.world.inputs_seen.setdefault(self.cell, {})
-        for packed in getattr(message, "inputs", ()) if not isinstance(message, Start) else ():
-            known = seen.setdefault(packed.number, packed)
-            if known != packed:
-                self.world.promises.broken(
-                    Promise.NUMBERED,
-                    f"{known} {packed}",
-                    self.cell,
-                )
 
     def opened_steps(self) -> Steps:
         if self.steps is None:
@@ -248,4 +257,13 @@ class SimWorker:
             self._later(2_000, self._think)
 
     def __str__(self) -> str:
-        return f"worker {self.cell[-13:-9]}/{self.incarnation}"
+        return f"worker {self.cell[-13:-9] or 'spare'}/{self.incarnation}"
+
+
+def _note_inputs(worker: SimWorker, message: Any) -> None:
+    """The same number is always the same input."""
+    seen = worker.world.inputs_seen.setdefault(worker.cell, {})
+    for packed in getattr(message, "inputs", ()) if not isinstance(message, Start) else ():
+        known = seen.setdefault(packed.number, packed)
+        if known != packed:
+            worker.world.promises.broken(Promise.NUMBERED, f"{known} {packed}", worker.cell)

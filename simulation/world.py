@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ..protocol.host_requests import SessionAsk
-from ..protocol.ids import Incarnation
+from ..protocol.ids import Incarnation, spare_token
 from ..protocol.limits import Limits
 from ..protocol.packed import CellKind, OnUnknown, PackedInput, ToolKind, ToolSpec
 from ..worker import real
@@ -17,6 +17,7 @@ from .faults import Faults
 from .host_promises import HostPromises
 from .memory_store import Disk
 from .programs import Program, draw
+from .promise import Promise
 from .promises import JournalPromises
 from .sim_host import MS, SECOND, SimHost
 from .sim_processes import Zygote
@@ -53,7 +54,10 @@ class World:
         self.net = Net(self.time, self.rng)
         self.net.encodes = seed % 16 == 0
         self.workers: dict[tuple[str, Incarnation], SimWorker] = {}
+        self.spares: dict[bytes, SimWorker] = {}
         self.inputs_seen: dict[str, dict[int, PackedInput]] = {}
+        self.spares_max = seed % 4  # workers that are kept ready
+        self.hibernate_ns = (0, 0, 20 * MS, 300 * MS)[seed // 4 % 4]
         self.replays = seed % 6 != 0  # else a cell ends with its worker
         self.programs: dict[str, Program] = {}
         self.zygote = Zygote(self.time, self.rng, self._birth)
@@ -68,8 +72,25 @@ class World:
         self, token: bytes, cell: str, incarnation: Incarnation, zygote: Zygote
     ) -> SimWorker:
         worker = SimWorker(self, zygote, token, cell, incarnation)
-        self.workers[(cell, incarnation)] = worker
+        if cell:
+            self.workers[(cell, incarnation)] = worker
+        else:
+            self.spares[token] = worker
         return worker
+
+    def give_spare(self, cell: str, incarnation: Incarnation, number: int) -> None:
+        """The journal has that this spare worker is the cell's now."""
+        token = spare_token(self.disk.secret, incarnation.epoch, number)
+        worker = self.spares.pop(token, None)
+        if worker is None:
+            self.journal.broken(Promise.ONE_CELL, f"spare {number} is not there any more", cell)
+        worker.cell, worker.incarnation = cell, incarnation
+        self.workers[(cell, incarnation)] = worker
+
+    @property
+    def processes(self) -> list[SimWorker]:
+        """Every worker that was ever forked, spare ones too."""
+        return [*self.workers.values(), *self.spares.values()]
 
     def worker_of(self, cell: str, incarnation: Incarnation | None) -> SimWorker | None:
         """The worker of this life of a cell."""
@@ -128,7 +149,7 @@ class World:
 
     def is_quiet(self) -> bool:
         """Whether every cell has ended, its worker too, and everybody knows."""
-        if not self.all_ended or self.zygote.living:
+        if not self.all_ended or self.zygote.tokens_of_cells():
             return False
         return not any(host.is_alive and host.core.waits for host in self.hosts) and (
             not any(self.supervisor.notices_left())

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..protocol.errors import JournalError, TidemarkError
 from ..protocol.version import VERSION
-from .settings import Settings
+from .settings import HIBERNATE_SECONDS, Settings, spares_here
 from .shell.state_directory import Held, StateDirectory
 from .shell.zygote_start import (
     LEVELS,
@@ -48,6 +48,20 @@ def _parser() -> argparse.ArgumentParser:
         choices=LEVELS,
         default="sealed",
         help="the level whose zygote is started at once (default: sealed)",
+    )
+    parser.add_argument(
+        "--spares",
+        type=int,
+        default=spares_here(),
+        metavar="N",
+        help="workers kept ready for further cells (default here: %(default)s)",
+    )
+    parser.add_argument(
+        "--hibernate-seconds",
+        type=float,
+        default=HIBERNATE_SECONDS,
+        help="a cell idle for so long gives up its worker, and is run again when something moves "
+        "it; 0: never (default: %(default)s)",
     )
     parser.add_argument(
         "--preload", action="append", default=[], metavar="MODULE", help="imported once for all"
@@ -86,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         version=VERSION,
         isolation=options.isolation,
         first_level=options.isolation or options.expect,
+        spares=max(0, options.spares),
+        hibernate_seconds=max(0.0, options.hibernate_seconds),
         preload=tuple(options.preload),
         package_paths=tuple(os.path.abspath(path) for path in options.package_path),
     )

@@ -12,7 +12,7 @@ from types import FrameType
 import zmq
 
 from ..protocol.errors import JournalError
-from .core import turn
+from .core import spares, turn
 from .core.events import DrainAsked
 from .core.fleet import World
 from .settings import Settings
@@ -82,12 +82,14 @@ class Server:
             started_ns=self._clock.now_ns(),
             packers=PACKERS,
             private=settings.private,
+            spares=settings.spares,
+            hibernate_ns=int(settings.hibernate_seconds * 1e9),
         )
         return Loop(Ports(self._store, self._wires, self._processes, self._clock), world)
 
     def _expects(self, token: bytes) -> bool:
         """Whether one of our cells has, or will have, a worker with this token."""
-        return self._loop.fleet.by_token(token) is not None
+        return spares.expects(self._loop.fleet, token)
 
     def _announce(self) -> None:
         self.directory.announce(

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from ..protocol.classes import dataclass
+
+HIBERNATE_SECONDS: Final = 300.0
+SPARES_MAX: Final = 4
+SPARES_PER_CPU: Final = 2
+
+
+def spares_here() -> int:
+    """How many spare workers suit this machine."""
+    return min(SPARES_MAX, SPARES_PER_CPU * len(os.sched_getaffinity(0)))
 
 
 @dataclass(frozen=True)
@@ -18,6 +28,8 @@ class Settings:
         orphan_seconds: how long the zygote waits for a successor.
         isolation: the level of sessions that ask for none; empty: the best that can be had.
         first_level: the level whose zygote is started at once; others when they are needed.
+        spares: how many workers are kept ready that no cell has.
+        hibernate_seconds: how long a cell is idle before it gives up its worker; 0: for ever.
         preload: modules that zygotes import once, for all their cells.
         package_paths: directories from which cells import too.
     """
@@ -31,6 +43,8 @@ class Settings:
     version: str
     isolation: str = ""
     first_level: str = "sealed"
+    spares: int = 0
+    hibernate_seconds: float = 0.0
     preload: tuple[str, ...] = ()
     package_paths: tuple[str, ...] = ()
 

@@ -94,6 +94,7 @@ def on_start(link: Link, message: Start) -> None:
     link.steps = Steps(message.kind, message.stepping)
     if earlier is not None:
         link.steps.relive(earlier)
+    link.speaker.cell, link.speaker.incarnation = message.cell, message.incarnation
     link.start = message
 
 

@@ -29,7 +29,7 @@ class Chance:
 
     def begin(self, seed: bytes, on_foreign: Callable[[str], None]) -> None:
         """Draw everything from these 32 bytes from now on, on this thread."""
-        self._seed = seed
+        self._seed, self._asked = seed, 0
         self._thread = threading.get_ident()
         self._on_foreign = on_foreign
         random.seed()

@@ -23,24 +23,29 @@ KEPT_VARIABLES: Final = frozenset(
 )
 KEPT_PREFIXES: Final = ("LC_",)
 PIPE_BYTES_AT_ONCE: Final = 1_000  # less than what the kernel never mixes with another's
+DOOR_BYTES: Final = 8  # of an eventfd
 SIGNALS_QUEUED_MAX: Final = 256
 LOCKED_BYTES_MAX: Final = 64 * 1024
 _CONFESSION: Final = 3
 _MEMORY: Final = 4
+_DOOR: Final = 5
 
 
 @dataclass(slots=True)
 class Ties:
-    """The two descriptors of the outside that a worker keeps until it is connected.
+    """The descriptors of the outside that a worker keeps until it is given its cell.
 
     Attributes:
         confession: a pipe to the zygote, for what goes wrong before there is a link.
         memory: this process's size, told by the system.
+        door: of a spare worker: readable when its work directory has its cell's name. Others have
+            it too, opened on nothing: a cell can see which numbers are free.
     """
 
     token: bytes
     confession: int
     memory: int = -1
+    door: int = -1
 
     def confess(self, reason: str) -> NoReturn:
         """Say why this process cannot be a worker, and end it."""
@@ -49,9 +54,15 @@ class Ties:
         os._exit(EXIT_UNSEALED)
 
     def cut(self) -> None:
-        """Close what is left of them: nothing of the outside is open any more."""
+        """There is a link now: nothing more will be confessed."""
         os.close(self.confession)
         self.confession = -1
+
+    def pass_door(self) -> None:
+        """Block until the work directory is the cell's. Nothing of the outside is open then."""
+        os.read(self.door, DOOR_BYTES)
+        os.close(self.door)
+        self.door = -1
 
 
 def changed_signals() -> tuple[int, ...]:
@@ -134,12 +145,16 @@ def _close_descriptors(nothing: int, ties: Ties) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     # Out of the way first: either may have the number that the other is to get.
-    high = [fcntl.fcntl(tie, fcntl.F_DUPFD, _MEMORY + 1) for tie in (ties.confession, ties.memory)]
+    door = nothing if ties.door < 0 else ties.door
+    high = [
+        fcntl.fcntl(tie, fcntl.F_DUPFD, _DOOR + 1) for tie in (ties.confession, ties.memory, door)
+    ]
     for standard in (0, 1, 2):
         os.dup2(nothing, standard)
     ties.confession = os.dup2(high[0], _CONFESSION, inheritable=False)
     ties.memory = os.dup2(high[1], _MEMORY, inheritable=False)
-    kernel.close_from(_MEMORY + 1)
+    ties.door = os.dup2(high[2], _DOOR, inheritable=False)
+    kernel.close_from(_DOOR + 1)
 
 
 def _set_limits(berth: Berth, level: Level) -> None:

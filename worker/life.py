@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 from ..protocol.zygote_messages import Fork
 from .confinement import Ties, confine, limit_memory
+from .dress_rehearsal import rehearse_cell
 from .exits import EXIT_DEFECT
 from .gate import CellLoop
 from .isolation.levels import Level, Unsealed
@@ -31,7 +32,9 @@ def live(
     signals: tuple[int, ...],
     reproducible: Reproducible,
 ) -> NoReturn:
-    """Be the worker of this cell. To be called in the forked child; never returns.
+    """Be the worker of this cell, or of the one that comes. To be called in the forked child.
+
+    It never returns.
 
     Args:
         berth: what was made ready for this worker.
@@ -48,12 +51,19 @@ def live(
         if quarters.level is not Level.PROCESS:
             explain(quarters.level.value)
         sys.setswitchinterval(SWITCH_S)
+        if not fork.cell:
+            rehearse_cell(reproducible)
         link = Link(fork, lambda: settle(quarters, berth, ties))
         # Made while the link connects and the supervisor decides.
         loop = CellLoop(link)
         asyncio.set_event_loop(loop)
         limit_memory(berth.limits.memory_bytes, ties)
-        Run(link.wait_for_start(), link, loop, reproducible).to_the_end()
+        start = link.wait_for_start()
+        ties.pass_door()
+        if quarters.level is not Level.PROCESS:
+            berth.work = quarters.work_of(start.cell)
+            os.environ.update(HOME=berth.work, TMPDIR=berth.work)
+        Run(start, link, loop, reproducible).to_the_end()
     except BaseException:  # noqa: BLE001 - ends the process
         traceback.print_exc(file=sys.__stderr__)
     finally:

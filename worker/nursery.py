@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from resource import struct_rusage
 from typing import Final, NoReturn
 
 from ..protocol.limits import LIMITS_OF_LEVEL
 from ..protocol.zygote_messages import Ended, Fork
 from . import real, scratch
+from .child import Child, Door
 from .confinement import Ties, changed_signals
 from .end_causes import cause
 from .exits import EXIT_DONE, EXIT_UNSEALED, MEANINGS
@@ -25,23 +26,6 @@ ENDED_MAX: Final = 100_000  # ends that no supervisor has noted; the oldest are 
 LAST_REAP_S: Final = 1.0
 REAP_AGAIN_S: Final = 0.001
 CONFESSIONS_BYTES: Final = 65_536
-
-
-@dataclass(slots=True)
-class Child:
-    """A worker that lives; the pidfd is ours.
-
-    Attributes:
-        pid: its number here.
-        pid_outside: its number where the supervisor is.
-    """
-
-    token: bytes
-    pid: int
-    pid_outside: int
-    pidfd: int
-    berth: Berth
-    is_killed: bool = False
 
 
 class Nursery:
@@ -87,18 +71,22 @@ class Nursery:
         quarters = self._quarters
         limits = message.limits.over(LIMITS_OF_LEVEL[quarters.level.value])
         endpoint = quarters.endpoint(message.endpoint)
-        berth = quarters.prepare(message.cell, limits)
-        for work in quarters.left_over():
-            self._sweep(work)
+        berth = quarters.prepare(message.cell or f"spare {message.token.hex()}", limits)
+        self._sweep(*quarters.left_over())
+        door = Door.none()
         try:
+            # Where all work directories have one name nobody has to wait for it.
+            if not message.cell and berth.work != quarters.work_of(""):
+                door = Door.shut()
             pid = quarters.fork()
         except OSError:
+            door.close()
             self._vacate(berth)
             raise
         if pid == 0:
             # It is on the stack below the cell, which can read it; tokens are other cells' names.
             self._by_token, self._by_pid, self._ended, self._confessed = {}, {}, {}, {}
-            ties = Ties(message.token, self._confession)
+            ties = Ties(message.token, self._confession, door=door.descriptor)
             inside = replace(message, endpoint=endpoint, limits=limits)
             live(inside, quarters, berth, ties, self._pid, self._signals, self._reproducible)
         try:
@@ -106,10 +94,24 @@ class Nursery:
             outside = quarters.number_outside(pid, pidfd)
         except OSError:  # no descriptor is left; the end of an unknown child is of no interest
             os.kill(pid, signal.SIGKILL)
+            door.close()
             raise
-        child = Child(message.token, pid, outside, pidfd, berth)
+        child = Child(message.token, pid, outside, pidfd, berth, door)
         self._by_token[child.token] = self._by_pid[pid] = child
         return child
+
+    def lodge(self, token: bytes, cell: str) -> None:
+        """A spare worker has this cell now. Ignores unknown ones, and those who have theirs."""
+        if (child := self._by_token.get(token)) is None or child.door.is_open:
+            return
+        try:
+            self._quarters.lodge(child.berth, cell)
+        except OSError as error:
+            print(f"worker {child.pid_outside}: no work directory: {error}", file=sys.stderr)
+            self.kill(token)
+            return
+        child.door.open()
+        self._sweep(*self._quarters.left_over())
 
     def _vacate(self, berth: Berth) -> None:
         self._quarters.clear(berth)
@@ -139,12 +141,10 @@ class Nursery:
             self.kill(token)
         while True:
             self.reap()
-            if not self._has_children() or real.monotonic() > deadline:
+            has_children = self._by_pid or self._janitors or self._orphans()
+            if not has_children or real.monotonic() > deadline:
                 return
             real.sleep(REAP_AGAIN_S)
-
-    def _has_children(self) -> bool:
-        return bool(self._by_pid or self._janitors or self._orphans())
 
     def forget(self, token: bytes) -> None:
         """The end of this worker has been noted."""
@@ -172,25 +172,14 @@ class Nursery:
     def _end(self, child: Child, status: int, usage: struct_rusage) -> Ended:
         del self._by_token[child.token]
         os.close(child.pidfd)
+        child.door.close()
         reason = MEANINGS.get(status, "")
         if status == EXIT_UNSEALED:
             reason += f": {self._confession_of(child.token)}"
         if reason:
             print(f"worker {child.pid_outside}: {reason} (exit status {status})", file=sys.stderr)
-        cpu_ns = int((usage.ru_utime + usage.ru_stime) * 1e9)
-        limit, used = ("", 0) if child.is_killed else cause(status, cpu_ns, child.berth)
+        end = self._ended[child.token] = _end_of(child, status, usage, reason)
         self._vacate(child.berth)
-        end = Ended(
-            token=child.token,
-            status=status,
-            cpu_ns=cpu_ns,
-            memory_bytes=usage.ru_maxrss * 1024,
-            killed=child.is_killed,
-            reason=reason,
-            limit=limit,
-            used=used,
-        )
-        self._ended[child.token] = end
         while len(self._ended) > ENDED_MAX:
             del self._ended[next(iter(self._ended))]
         return end
@@ -202,13 +191,14 @@ class Nursery:
                 self._confessed[bytes.fromhex(who)] = reason
         return self._confessed.pop(token, "it could not say why")
 
-    def _sweep(self, work: str) -> None:
-        try:
-            os.rmdir(work)
-        except FileNotFoundError:
-            return
-        except OSError:
-            self._send_janitor(work)
+    def _sweep(self, *works: str) -> None:
+        for work in works:
+            try:
+                os.rmdir(work)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                self._send_janitor(work)
 
     def _send_janitor(self, work: str) -> None:
         """Remove a worker's files in a process of its own: there may be very many."""
@@ -230,6 +220,22 @@ class Nursery:
         if self._quarters.level is not Level.PROCESS:
             return []  # there nothing can be started
         return [pid for pid in _children() if pid not in self._by_pid and pid not in self._janitors]
+
+
+def _end_of(child: Child, status: int, usage: struct_rusage, reason: str) -> Ended:
+    """What is told of an end; to be asked before the berth is cleared."""
+    cpu_ns = int((usage.ru_utime + usage.ru_stime) * 1e9)
+    limit, used = ("", 0) if child.is_killed else cause(status, cpu_ns, child.berth)
+    return Ended(
+        token=child.token,
+        status=status,
+        cpu_ns=cpu_ns,
+        memory_bytes=usage.ru_maxrss * 1024,
+        killed=child.is_killed,
+        reason=reason,
+        limit=limit,
+        used=used,
+    )
 
 
 def _remove_and_end(work: str) -> NoReturn:

@@ -35,9 +35,11 @@ class Reproducible:
     def __init__(self, faces: Faces, chance: Chance) -> None:
         self._faces = faces
         self._chance = chance
+        self._clock: CellClock | None = None
+        self._has_begun = False
 
     def begin(self, seed: bytes, clock: CellClock, on_foreign: Callable[[str], None]) -> None:
-        """Show the cell this clock, and randomness of this seed. Once, in the worker.
+        """Show the cell this clock, and randomness of this seed. In the worker, before it runs.
 
         `on_foreign` is told why, when another thread takes from either: what it gets is real, and
         nothing can tell it again.
@@ -49,8 +51,19 @@ class Reproducible:
         self._faces.begin(clock)
         self._chance.begin(seed, on_foreign)
         vars(logging)["_startTime"] = clock.began_ns / SECOND_NS
-        os.register_at_fork(after_in_child=clock.release)
-        os.register_at_fork(after_in_child=self._chance.release)
+        self._clock = clock
+        if not self._has_begun:
+            self._has_begun = True
+            os.register_at_fork(after_in_child=self._release)
+
+    def pause(self) -> None:
+        """What has begun was a rehearsal: randomness is the system's until it begins again."""
+        self._chance.release()
+
+    def _release(self) -> None:
+        if self._clock is not None:
+            self._clock.release()
+        self._chance.release()
 
 
 def install() -> Reproducible:

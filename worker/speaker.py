@@ -35,6 +35,7 @@ class Speaker:
         asked: stored values that were asked for, by the number of the question.
         clock: the cell's, whose record travels with what depends on it; None before the cell.
         journal: the highest record number that this worker was told of.
+        cell, incarnation: whose worker this is; empty and 0.0 of a spare one.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Speaker:
         self.stream = Stream()
         self.asked: dict[int, Asked] = {}
         self.clock: CellClock | None = None
-        self._fork = fork
+        self.cell, self.incarnation = fork.cell, fork.incarnation
         self._wire = wire
         self._must_greet = True
         self._on_connected = on_connected
@@ -72,8 +73,8 @@ class Speaker:
         python = f"{sys.implementation.name} {sys.version.split()[0]} {sys.platform}"
         self.send(
             Hello(
-                cell=self._fork.cell,
-                incarnation=self._fork.incarnation,
+                cell=self.cell,
+                incarnation=self.incarnation,
                 epoch=epoch,
                 started=steps is not None,
                 said=self.stream.said,

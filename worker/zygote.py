@@ -23,6 +23,7 @@ from ..protocol.zygote_messages import (
     FromZygote,
     Kill,
     Living,
+    Lodge,
     Quit,
     Report,
     ToZygote,
@@ -194,6 +195,8 @@ class Zygote:
                 self._on_fork(message)
             case Kill():
                 self._nursery.kill(message.token)
+            case Lodge():
+                self._nursery.lodge(message.token, message.cell)
             case Forget():
                 self._nursery.forget(message.token)
             case Quit():

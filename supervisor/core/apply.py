@@ -51,6 +51,7 @@ def _issued(cell: Cell, record: r.WorkerIssued, at_ns: int) -> Cell:
     return replace(
         cell,
         incarnation=record.incarnation,
+        spare=record.spare,
         restarts=cell.restarts + (cell.incarnation is not None),
         have=0,
         replays=cell.phase is not Phase.STARTING,

@@ -24,6 +24,7 @@ from .levels import (
     refuse_other_level,
 )
 from .offers import holder_of, offer_again, offer_all, offer_calls, orphan_calls
+from .spares import expect_cells
 
 DURABILITIES = ("crash", "power")
 
@@ -216,6 +217,7 @@ def _attach(fleet: Fleet, connection: bytes, number: int, ask: Attach, now_ns: i
     if name:
         fleet.sessions[name] = held_by(fleet.sessions[name], attachment_number)
         offer_all(fleet, name, now_ns)
+        expect_cells(fleet, fleet.sessions[name], record.limits, now_ns)
     fleet.speak(
         Reply(ref, _greeting(fleet, fleet.attachments[attachment_number], existed)),
         WatchHost(attachment_number, ask.pid, ask.process_started_ns),

@@ -55,7 +55,8 @@ def deadline_of(state: CellState) -> int | None:
             moments.append(waits.ending.calls_until_ns)
         if waits.ending.worker_lives:
             moments.append(waits.ending.worker_until_ns)
-    own = (waits.kill_at_ns, waits.adopting_at_ns, waits.retry_at_ns, waits.greet_by_ns)
+    own = [waits.kill_at_ns, waits.adopting_at_ns, waits.retry_at_ns, waits.greet_by_ns]
+    own.append(waits.sleep_at_ns)
     moments += [at for at in own if at]
     return min((moment for moment in moments if moment is not None), default=None)
 

@@ -98,13 +98,21 @@ class WatchHost:
 
 @dataclass(frozen=True, slots=True)
 class ForkWorker:
-    """Have the zygote of this level make a worker."""
+    """Have the zygote of this level make a worker; one without a cell is a spare one."""
 
     token: bytes
     cell: str
     incarnation: Incarnation
     limits: Limits
     level: str
+
+
+@dataclass(frozen=True, slots=True)
+class LodgeWorker:
+    """Have the zygote give a spare worker the work directory of its cell."""
+
+    token: bytes
+    cell: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +145,7 @@ class GiveStart:
 
     token: bytes
     cell: str
+    incarnation: Incarnation
     tools_of: int
     began_ns: int
     earlier: EarlierLife | None = None
@@ -214,6 +223,7 @@ Effect: TypeAlias = (
     | OfferCall
     | WatchHost
     | ForkWorker
+    | LodgeWorker
     | ExamineLevel
     | KillWorker
     | ForgetWorker

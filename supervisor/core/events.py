@@ -120,6 +120,11 @@ class TimePassed:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryShort:
+    """The machine, or what of it we may use, has little memory left; said again while it is so."""
+
+
+@dataclass(frozen=True, slots=True)
 class DrainAsked:
     """Nothing new is to be created any more."""
 
@@ -137,5 +142,6 @@ FleetEvent: TypeAlias = (
     | ZygoteLost
     | LevelExamined
     | TimePassed
+    | MemoryShort
     | DrainAsked
 )

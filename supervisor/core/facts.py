@@ -151,6 +151,7 @@ class Cell:
     phase: Phase = Phase.STARTING
     since_ns: int = 0
     incarnation: Incarnation | None = None
+    spare: int = 0
     restarts: int = 0
     have: int = 0
     python: str = ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ...protocol.classes import dataclass
 from ...protocol.host_requests import AskEvents, Attach
-from ...protocol.ids import Incarnation, RequestRef, cell_id, worker_token
+from ...protocol.ids import Incarnation, RequestRef, cell_id, spare_token, worker_token
 from ...protocol.packed import ToolSpec
 from . import records as r
 from .alarms import Alarms
@@ -21,9 +21,11 @@ from .deadlines import deadline_of
 from .effects import Effect, Read
 from .facts import Cell, Phase
 from .hosts import Attachment, Session
+from .idleness import rested
 from .law import CellState, Outcome
 from .past import Past
 from .shelf import Shelf
+from .spare import Kind, Spare
 from .stream_steps import Packers
 
 FORKS_MAX = 8  # more at once only makes each of them slower
@@ -41,6 +43,8 @@ class World:
         secret: 32 bytes of the journal from which tokens and seeds are derived.
         isolation: the level of sessions that ask for none; empty: the best that can be had.
         private: the supervisor ends with its host.
+        spares: how many workers are kept ready that no cell has.
+        hibernate_ns: how long a cell is idle before it gives up its worker; 0: for ever.
     """
 
     epoch: int
@@ -53,6 +57,8 @@ class World:
     started_ns: int
     packers: Packers
     private: bool = False
+    spares: int = 0
+    hibernate_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,8 @@ class Fleet:
         self.wake_queue: Shelf[str, None] = Shelf()
         self.restoring: Shelf[str, int] = Shelf()
         self.pasts: Shelf[str, Past] = Shelf()
+        self.spares: Shelf[bytes, Spare] = Shelf()
+        self.kinds: Shelf[Kind, int] = Shelf()
         self.watches: Shelf[RequestRef, Watch] = Shelf()
         self.numbers: Shelf[str, int] = Shelf()
         self.by_host_token: Shelf[bytes, int] = Shelf()
@@ -106,6 +114,7 @@ class Fleet:
         self.draining = False
         self.journal = 0
         self.listed: set[str] = set()
+        self.spares_at_ns: int | None = None
         self.dropped = 0
         self.alarms = Alarms()
         self.finished: dict[str, None] = {}
@@ -157,25 +166,10 @@ class Fleet:
             contents = ()
             state, effects = announce(before, record, state, now_ns)
             self.speak(*effects)
-            self._note(state.cell, record)
+            _note(self, state.cell, record)
         self.speak(*outcome.effects)
         self.put(state, now_ns)
         return state
-
-    def _note(self, cell: Cell, record: r.CellRecord) -> None:
-        if isinstance(record, r.GenerationConsumed):
-            # The request is what the worker repeats of it: it replaces nobody else's answer.
-            if record.request not in self.answers:
-                kind = f"consumed {record.generation}"
-                self.answers[record.request] = Remembered(kind, cell.id)
-        elif isinstance(record, _EVENTS):
-            yielded = isinstance(record, r.YieldMade)  # that is its own cell's affair
-            for watch in list(self.watches.values()):
-                if watch.ask.cell == cell.id or (
-                    not watch.ask.cell and not yielded and watch.session == cell.session
-                ):
-                    self.watches.pop(watch.ref)
-                    self.speak(Read(watch.ref, watch.ask, watch.session))
 
     def forget_request(self, ref: RequestRef) -> None:
         """The host has the answer, or will never ask for it."""
@@ -184,7 +178,11 @@ class Fleet:
 
     def put(self, state: CellState, now_ns: int) -> None:
         """Keep this state, and count the session's unfinished cells."""
-        old, self.cells[state.cell.id] = self.cells.get(state.cell.id), state
+        old = self.cells.get(state.cell.id)
+        if self.world.hibernate_ns:
+            session, rest_ns = self.sessions[state.cell.session], self.world.hibernate_ns
+            state = rested(old, state, session, now_ns, rest_ns)
+        self.cells[state.cell.id] = state
         was = old is not None and old.cell.phase is not Phase.FINISHED
         lives = state.cell.phase is not Phase.FINISHED
         if was != lives:
@@ -206,10 +204,7 @@ class Fleet:
 
     def adopt_facts(self, cell: Cell) -> CellState:
         """A cell read back from the journal."""
-        token = b""
-        if cell.incarnation is not None:
-            token = worker_token(self.world.secret, cell.id, cell.incarnation)
-        state = CellState(cell, token=token)
+        state = CellState(cell, token=(token := _token_of(self.world.secret, cell)))
         if cell.phase is not Phase.FINISHED and token:
             self.tokens[token] = cell.id
         return state
@@ -271,5 +266,31 @@ class Fleet:
         moments = [watch.deadline_ns for watch in self.watches.values()]
         if len(self.wake_queue):
             moments += self.restoring.values()
-        first = self.alarms.first_ns()
-        return min(moments if first is None else [*moments, first], default=None)
+        moments += [at for at in (self.alarms.first_ns(), self.spares_at_ns) if at is not None]
+        return min(moments, default=None)
+
+
+def _token_of(secret: bytes, cell: Cell) -> bytes:
+    """The token of the cell's worker; empty: it never had one."""
+    life = cell.incarnation
+    if life is None:
+        return b""
+    if cell.spare:
+        return spare_token(secret, life.epoch, cell.spare)
+    return worker_token(secret, cell.id, life)
+
+
+def _note(fleet: Fleet, cell: Cell, record: r.CellRecord) -> None:
+    if isinstance(record, r.GenerationConsumed):
+        # The request is what the worker repeats of it: it replaces nobody else's answer.
+        if record.request not in fleet.answers:
+            kind = f"consumed {record.generation}"
+            fleet.answers[record.request] = Remembered(kind, cell.id)
+    elif isinstance(record, _EVENTS):
+        yielded = isinstance(record, r.YieldMade)  # that is its own cell's affair
+        for watch in list(fleet.watches.values()):
+            if watch.ask.cell == cell.id or (
+                not watch.ask.cell and not yielded and watch.session == cell.session
+            ):
+                fleet.watches.pop(watch.ref)
+                fleet.speak(Read(watch.ref, watch.ask, watch.session))

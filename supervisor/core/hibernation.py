@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ...protocol.host_answers import Hibernated
 from ...protocol.host_requests import Hibernate
 from ...protocol.ids import RequestRef
@@ -11,7 +13,11 @@ from .effects import KillWorker, Reply
 from .facts import Phase
 from .fleet import Fleet
 from .hosts import Attachment
+from .idleness import why_awake
 from .law import CellState, Outcome
+from .spares import drop_all
+
+ASLEEP_AT_ONCE: Final = 32
 
 
 def on_hibernate(
@@ -21,31 +27,32 @@ def on_hibernate(
     state = fleet.cells.get(ask.cell)
     if state is None:
         raise AssertionError("the cell is looked up before")
-    why = why_awake(fleet, state)
+    why = why_awake(state, fleet.sessions[state.cell.session])
     if not why and not state.waits.dormant and state.cell.phase is not Phase.FINISHED:
         put_to_sleep(fleet, state, now_ns)
     fleet.speak(Reply(ref, Hibernated(why)))
 
 
-def why_awake(fleet: Fleet, state: CellState) -> str:
-    """Why the cell needs the worker that it has; empty if it can be without."""
-    cell, waits = state.cell, state.waits
-    if cell.phase is Phase.FINISHED or (waits.dormant and not state.wants_worker):
-        return ""
-    if cell.flagged:
-        return f"it cannot be run again: {cell.flagged}"
-    if not fleet.replays(cell):
-        return "its session was opened without replay"
-    if state.phase is Phase.CONTINUING:
-        return "a Continue is under way"
-    if not state.hears or waits.adopting_at_ns:
-        return "its worker is starting, or being found again"
-    if cell.own_work:
-        return f"it has work of its own: {cell.own_work[0]}"
-    # Without an observer nothing would wake it as soon as it sleeps.
-    if waits.observer is not None:
-        return "somebody observes it"
-    return "it is running" if state.wants_worker else ""
+def on_due(fleet: Fleet, name: str, now_ns: int) -> None:
+    """The cell gives up its worker if it has been idle for long enough."""
+    state = fleet.cells[name]
+    if 0 < state.waits.sleep_at_ns <= now_ns and not fleet.draining:
+        put_to_sleep(fleet, state, now_ns)
+
+
+def on_memory_short(fleet: Fleet, now_ns: int) -> None:
+    """The machine has little memory left: first what no cell has, then what no cell needs now.
+
+    Those that have been idle for longest are the first, a bounded number of them: whether that was
+    enough is seen before there are more.
+    """
+    if len(fleet.spares):
+        drop_all(fleet)
+        return
+    idle = [state for state in fleet.cells.values() if state.waits.sleep_at_ns]
+    idle.sort(key=lambda state: state.waits.sleep_at_ns)
+    for state in idle[:ASLEEP_AT_ONCE]:
+        put_to_sleep(fleet, state, now_ns)
 
 
 def put_to_sleep(fleet: Fleet, state: CellState, now_ns: int) -> None:

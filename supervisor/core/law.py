@@ -167,6 +167,7 @@ class Waits:
         trouble: why no worker could be started.
         final_for: requests that wait for the final event to be told.
         delivered: the last input that was sent to this worker.
+        sleep_at_ns: when an idle cell gives up its worker; 0: it needs it.
         acked: the last seq that the worker was told we have; `unacked` bytes since.
     """
 
@@ -186,6 +187,7 @@ class Waits:
     trouble: str = ""
     pid: int = 0
     delivered: int = 0
+    sleep_at_ns: int = 0
     acked: int = 0
     unacked: int = 0
 

@@ -7,9 +7,10 @@ from typing import Final
 from ...protocol.limits import LIMITS_OF_LEVEL, Limits
 from . import events as e
 from . import records as r
+from . import spares
 from .changes import replace
 from .deadlines import adopt
-from .effects import ForgetWorker, KillWorker
+from .effects import ForgetWorker, KillWorker, LodgeWorker
 from .endings import end_by_limit, lose, park, worker_ended
 from .facts import Cell, Phase
 from .fleet import Fleet
@@ -31,7 +32,9 @@ def on_ended(fleet: Fleet, event: e.WorkerEnded, now_ns: int) -> None:
     fleet.forking.pop(event.token)
     fleet.speak(ForgetWorker(event.token))
     state = fleet.by_token(event.token)
-    if state is None:
+    if event.token in fleet.spares:
+        spares.on_gone(fleet, event.token, now_ns)
+    elif state is None:
         fleet.tokens.pop(event.token)
     elif state.cell.phase is Phase.FINISHED:
         worker_ended(fleet, state, now_ns)
@@ -113,6 +116,8 @@ def on_listed(fleet: Fleet, event: e.WorkersListed, now_ns: int) -> None:
     fleet.listed.add(event.level)
     living = dict(event.living)
     for token in living:
+        if token in fleet.spares:
+            continue
         known = fleet.by_token(token)
         # Finished: it was terminated before we knew of a worker that had to be killed. Others were
         # given up, or had not yet come to where the journal is, which nobody can go on comparing.
@@ -124,6 +129,8 @@ def on_listed(fleet: Fleet, event: e.WorkersListed, now_ns: int) -> None:
             continue
         if state.token in living and not _given_up(state.cell):
             asked = state.waiting(forked=True, pid=living[state.token], adopting_since_ns=now_ns)
+            if state.cell.spare:  # what its last supervisor said to the zygote may not have arrived
+                fleet.speak(LodgeWorker(state.token, name))
             fleet.settle(adopt(asked, now_ns), now_ns)
         elif not (state.waits.forked or state.waits.dormant) and name not in fleet.fork_queue:
             _without_worker(fleet, state, event, now_ns)
@@ -154,6 +161,7 @@ def _without_worker(fleet: Fleet, state: CellState, event: e.WorkersListed, now_
 def on_zygote_lost(fleet: Fleet, event: e.ZygoteLost, now_ns: int) -> None:
     """The kernel has killed every worker of this level together with its zygote."""
     fleet.listed.discard(event.level)
+    spares.forget_level(fleet, event.level, now_ns)
     for name in list(fleet.cells):
         state = fleet.cells[name]
         if level_of_cell(fleet, state.cell) != event.level:

@@ -80,10 +80,14 @@ class CellCreated:
 
 @dataclass(frozen=True, slots=True)
 class WorkerIssued:
-    """A new incarnation may now be forked."""
+    """A new incarnation may now be forked, or is the spare worker of this number and epoch.
+
+    `spare`: 0 for a worker that is made for the cell.
+    """
 
     CODE: ClassVar[int] = 2
     incarnation: Incarnation
+    spare: Count = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ...protocol.worker_messages import Confirmed, Hello, Said
 from . import records as r
 from .acknowledging import acknowledge
+from .changes import replace
 from .deadlines import adopt
-from .effects import GiveInputs, GiveStart
+from .effects import GiveInputs, GiveStart, LodgeWorker
 from .facts import Divergence
 from .fleet import Fleet
 from .law import CellState, Hostile, Outcome, Replaying
@@ -15,30 +16,58 @@ from .past import compare, deliverable
 INPUTS_AT_ONCE = 128  # so that a long past is neither read nor sent in one piece
 
 
-def start(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> CellState:
-    """Give the worker its cell; one that has lived before with its past."""
+def begin(fleet: Fleet, state: CellState, python: str, now_ns: int) -> None:
+    """Give the cell to its worker, which runs this Python."""
+    state = state.waiting(greeted_ns=now_ns, greet_by_ns=0, forked=True, adopting_at_ns=0)
+    state = _start(fleet, state, python, now_ns)
+    fleet.put(observation_begins(state, now_ns), now_ns)
+
+
+def observation_begins(state: CellState, now_ns: int) -> CellState:
+    """The time of an observation counts from when the cell began to run."""
+    observer = state.waits.observer
+    if observer is None or observer.yield_after_ns is None or observer.deadline_ns is not None:
+        return state
+    return state.waiting(observer=replace(observer, deadline_ns=now_ns + observer.yield_after_ns))
+
+
+def _start(fleet: Fleet, state: CellState, python: str, now_ns: int) -> CellState:
+    """One that has lived before is given with its past."""
     cell = state.cell
-    began_ns = cell.created_us * 1_000
+    if cell.incarnation is None:
+        raise AssertionError("a cell that has a worker has an incarnation")
+    began_ns, life = cell.created_us * 1_000, cell.incarnation
     past = fleet.pasts.get(cell.id) if cell.replays else None
     if past is None:
         if cell.replays:
             raise AssertionError("the past of a cell is learned before its worker is heard")
         fleet.leave_past(cell.id)
-        fleet.speak(GiveStart(state.token, cell.id, cell.tools_of, began_ns))
-        if cell.python == hello.python or cell.incarnation is None:
+        _give(fleet, state, GiveStart(state.token, cell.id, life, cell.tools_of, began_ns))
+        if cell.python == python:
             return state
-        greeted = r.WorkerGreeted(cell.incarnation, hello.python)
+        greeted = r.WorkerGreeted(cell.incarnation, python)
         return fleet.settle(Outcome(state, records=(greeted,)), now_ns)
-    if cell.python and cell.python != hello.python:
-        expected, actual = f"a worker with {cell.python}", f"a worker with {hello.python}"
+    if cell.python and cell.python != python:
+        expected, actual = f"a worker with {cell.python}", f"a worker with {python}"
         return diverge(fleet, state, Divergence(expected, actual, 0), now_ns)
     earlier = past.earlier(cell)
-    fleet.speak(GiveStart(state.token, cell.id, cell.tools_of, began_ns, earlier, past))
+    _give(
+        fleet,
+        state,
+        GiveStart(state.token, cell.id, life, cell.tools_of, began_ns, earlier, past),
+    )
     # From the first input, also when an earlier Start was lost together with what followed it.
     state = state.waiting(replay=Replaying(readings=past.readings), delivered=0)
     if not past.steps:
         return _restored(fleet, state, 0, now_ns)
     return give_inputs(fleet, state)
+
+
+def _give(fleet: Fleet, state: CellState, gift: GiveStart) -> None:
+    if state.cell.spare:
+        # It waits for its directory, so this may arrive before or after.
+        fleet.speak(LodgeWorker(state.token, state.cell.id))
+    fleet.speak(gift)
 
 
 def give_inputs(fleet: Fleet, state: CellState) -> CellState:

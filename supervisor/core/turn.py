@@ -11,6 +11,7 @@ from ...protocol.host_answers import EventsGiven
 from ...protocol.ids import RequestRef
 from ...protocol.worker_messages import Hello
 from . import events as e
+from . import hibernation, spares
 from . import records as r
 from .apply import apply, created
 from .attach_routes import close_if_done, end_attachment, on_examined
@@ -120,8 +121,11 @@ def take(fleet: Fleet, event: e.FleetEvent, journal: int, now_ns: int) -> Reques
         on_zygote_lost(fleet, event, now_ns)
     elif isinstance(event, e.LevelExamined):
         on_examined(fleet, event, journal, now_ns)
+    elif isinstance(event, e.MemoryShort):
+        hibernation.on_memory_short(fleet, now_ns)
     else:
         fleet.draining = True
+        spares.drop_all(fleet)
     if len(fleet.closing):
         close_if_done(fleet, now_ns)
     if len(fleet.wake_queue) or len(fleet.fork_queue):
@@ -134,6 +138,7 @@ def on_time(fleet: Fleet, now_ns: int) -> None:
     for name in fleet.alarms.due(now_ns):
         _on_due(fleet, name, now_ns)
         fleet.put(fleet.cells[name], now_ns)
+    spares.on_time(fleet, now_ns)
     for watch in list(fleet.watches.values()):
         if watch.deadline_ns <= now_ns:
             fleet.watches.pop(watch.ref)
@@ -159,6 +164,7 @@ def _on_due(fleet: Fleet, name: str, now_ns: int) -> None:
         fleet.put(state.waiting(retry_at_ns=0), now_ns)
     while (outcome := due_step(fleet.cells[name], fleet.world.packers, now_ns)) is not None:
         fleet.settle(outcome, now_ns)
+    hibernation.on_due(fleet, name, now_ns)
 
 
 # -- recovery -------------------------------------------------------------------------------------

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ...protocol.worker_messages import Fetch, Hello, Said
 from . import events as e
+from . import spares
 from .acknowledging import acknowledge
 from .announce import deliver
 from .ask_steps import continue_of
-from .changes import replace
 from .deadlines import adopt
 from .effects import GiveStored, KillWorker
 from .endings import end_by_limit, finish, lose, stored_over
@@ -16,13 +16,18 @@ from .fleet import Fleet
 from .law import LEGAL, CellState, Hostile, Told
 from .losses import worker_lost
 from .offers import offer_calls, offer_notices, withdraw
-from .replay_routes import on_adopted_replaying, on_replayed, start
+from .replay_routes import begin, observation_begins, on_adopted_replaying, on_replayed
 from .stream_steps import said
+from .worker_starts import fork_some
 
 
 def on_spoke(fleet: Fleet, event: e.WorkerSpoke, now_ns: int) -> None:
     """A message of a worker, on the connection that its token names."""
     state = fleet.by_token(event.token)
+    if event.token in fleet.spares:
+        spares.on_spoke(fleet, event.token, event.message, now_ns)
+        fork_some(fleet, now_ns)
+        return
     if state is None:
         fleet.dropped += 1
         # A worker of an earlier incarnation: nothing it says counts, and nobody needs it.
@@ -56,6 +61,9 @@ def _given_up(state: CellState) -> bool:
 
 def on_garbled(fleet: Fleet, event: e.WorkerGarbled, now_ns: int) -> None:
     """Bytes that no honest worker could have sent end that worker."""
+    if event.token in fleet.spares:
+        spares.drop(fleet, event.token, now_ns + spares.AGAIN_NS)
+        return
     state = fleet.by_token(event.token)
     if state is None or state.cell.phase is Phase.FINISHED or _given_up(state):
         fleet.dropped += 1
@@ -76,12 +84,14 @@ def punish(fleet: Fleet, state: CellState, why: str, now_ns: int) -> None:
 
 def _on_hello(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> None:
     cell = state.cell
-    if hello.cell != cell.id or hello.incarnation != cell.incarnation:
+    # A spare one does not know whose it is before it has been told.
+    unaware = cell.spare > 0 and not hello.started and not hello.cell
+    if not unaware and (hello.cell != cell.id or hello.incarnation != cell.incarnation):
         raise Hostile("it says Hello for another cell or incarnation")
     if hello.epoch == fleet.world.epoch and not _compared_before(state, hello):
         _on_adopted(fleet, state, hello, now_ns)
     elif hello.epoch == 0 and not hello.started and state.have == 0:
-        _start(fleet, state, hello, now_ns)
+        begin(fleet, state, hello.python, now_ns)
     elif _compared_before(state, hello):
         fleet.dropped += 1  # an earlier supervisor compared what it says; the zygote will end it
     else:
@@ -95,21 +105,6 @@ def _compared_before(state: CellState, hello: Hello) -> bool:
     return hello.started and state.cell.replays and state.waits.replay is None
 
 
-def _start(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> None:
-    # Its own number for itself counts for nothing: it may be another in our place.
-    state = state.waiting(greeted_ns=now_ns, greet_by_ns=0, forked=True, adopting_at_ns=0)
-    state = start(fleet, state, hello, now_ns)
-    fleet.put(_observation_begins(state, now_ns), now_ns)
-
-
-def _observation_begins(state: CellState, now_ns: int) -> CellState:
-    """The time of an observation counts from when the cell began to run."""
-    observer = state.waits.observer
-    if observer is None or observer.yield_after_ns is None or observer.deadline_ns is not None:
-        return state
-    return state.waiting(observer=replace(observer, deadline_ns=now_ns + observer.yield_after_ns))
-
-
 def _on_adopted(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> None:
     if hello.journal > fleet.journal or hello.acknowledged > state.have:
         _refuse_journal(fleet, state, hello, now_ns)
@@ -117,7 +112,7 @@ def _on_adopted(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> No
     if hello.said < state.have:
         raise Hostile(f"it has said {hello.said} messages, and we have {state.have}")
     if not hello.started:
-        _start(fleet, state, hello, now_ns)
+        begin(fleet, state, hello.python, now_ns)
         return
     if state.waits.replay is not None:
         on_adopted_replaying(fleet, state.waiting(adopting_at_ns=0), hello, now_ns)
@@ -129,7 +124,7 @@ def _on_adopted(fleet: Fleet, state: CellState, hello: Hello, now_ns: int) -> No
         forked=True,
         delivered=min(hello.inputs, state.cell.inputs),
     )
-    state, effects = deliver(_observation_begins(state, now_ns))
+    state, effects = deliver(observation_begins(state, now_ns))
     fleet.speak(*effects)
     if state.waits.resuming is not None:
         fleet.speak(continue_of(state, state.waits.resuming))

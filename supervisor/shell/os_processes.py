@@ -20,12 +20,14 @@ from ...protocol.zygote_messages import (
     FromZygote,
     Kill,
     Living,
+    Lodge,
     Report,
 )
 from ..core.events import (
     FleetEvent,
     HostGone,
     LevelExamined,
+    MemoryShort,
     WorkerEnded,
     WorkerForked,
     WorkerNotForked,
@@ -33,6 +35,7 @@ from ..core.events import (
     ZygoteLost,
 )
 from .host_watch import HostWatch
+from .memory_watch import MemoryWatch
 from .orphans import become_subreaper, kill_children
 from .process_table import usage_of
 from .zygote_link import ZygoteGone
@@ -58,6 +61,7 @@ class OsProcesses:
         self._pidfds: dict[bytes, tuple[int, str]] = {}
         self._hosts = HostWatch(self._epoll)
         self._gone: list[FleetEvent] = []
+        self._memory = MemoryWatch()
         become_subreaper()
         self._seats = {
             level: ZygoteSeat(level, zygote_socket(run, level), epoch, extra, log, self._epoll)
@@ -134,6 +138,8 @@ class OsProcesses:
             elif seat.link is not None:
                 seat.link.flush()
         self._gone += [HostGone(attachment) for attachment in self._hosts.ended(ready)]
+        if self._memory.is_short():
+            self._gone.append(MemoryShort())
         events, self._gone = self._gone, []
         return events
 
@@ -185,6 +191,11 @@ class OsProcesses:
         self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits, level: str
     ) -> None:
         self._seats[level].fork(Fork(token, cell, incarnation, self._endpoint, limits))
+
+    def lodge(self, token: bytes, cell: str) -> None:
+        found = self._pidfds.get(token)
+        if found is not None:
+            self._seats[found[1]].send(Lodge(token, cell))
 
     def kill(self, token: bytes) -> None:
         found = self._pidfds.get(token)

@@ -159,7 +159,13 @@ class Processes(Protocol):
     def fork(
         self, token: bytes, cell: str, incarnation: Incarnation, limits: Limits, level: str
     ) -> None:
-        """Ask for a worker of this level; `WorkerForked` or `WorkerNotForked` follows."""
+        """Ask for a worker of this level; `WorkerForked` or `WorkerNotForked` follows.
+
+        Without a name of a cell it is a spare one.
+        """
+
+    def lodge(self, token: bytes, cell: str) -> None:
+        """Give a spare worker the work directory of its cell, without which it does not begin."""
 
     def kill(self, token: bytes) -> None:
         """SIGKILL; `WorkerEnded` follows."""

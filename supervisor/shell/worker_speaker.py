@@ -29,6 +29,7 @@ class WorkerSpeaker:
         self._kept = kept
         self.how: dict[type, Callable[[Any], None]] = {
             f.ForkWorker: self._fork,
+            f.LodgeWorker: lambda effect: ports.processes.lodge(effect.token, effect.cell),
             f.ExamineLevel: lambda effect: ports.processes.examine(effect.level),
             f.KillWorker: lambda effect: ports.processes.kill(effect.token),
             f.ForgetWorker: lambda effect: ports.processes.forget(effect.token),
@@ -63,6 +64,7 @@ class WorkerSpeaker:
         message = w.Start(
             epoch=self._epoch,
             cell=created.cell,
+            incarnation=effect.incarnation,
             kind=created.kind,
             stepping=created.stepping,
             name=created.name,

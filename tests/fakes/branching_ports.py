@@ -179,6 +179,9 @@ class BranchingProcesses:
     ) -> None:
         self.orders.append(Fork(token, cell, incarnation, "small://", limits))
 
+    def lodge(self, token: bytes, cell: str) -> None:
+        raise AssertionError("there are no spare workers here")
+
     def kill(self, token: bytes) -> None:
         self.orders.append(Kill(token))
 

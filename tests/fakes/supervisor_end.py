@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pytest
 import zmq
 from tidemark.protocol import codec, values
-from tidemark.protocol.ids import Incarnation, RequestRef, worker_token
+from tidemark.protocol.ids import NO_LIFE, Incarnation, RequestRef, spare_token, worker_token
 from tidemark.protocol.limits import Limits
 from tidemark.protocol.packed import (
     CellKind,
@@ -51,6 +51,7 @@ from tidemark.protocol.zygote_messages import (
     Fork,
     Forked,
     FromZygote,
+    Lodge,
     Report,
     ToZygote,
 )
@@ -201,12 +202,24 @@ class ZygoteEnd:
         incarnation = Incarnation(self.epoch, self._made)
         token = worker_token(b"s" * 32, cell, incarnation)
         self.tell(Fork(token, cell, incarnation, self.endpoint, limits or Limits()))
-        end = self._cells[token] = CellEnd(self, token, cell, limits or Limits())
+        end = self._cells[token] = CellEnd(self, token, cell, incarnation, limits or Limits())
         while token not in self.pids:
             self.hear()
         hello = end.receive(Hello)
         assert (hello.cell, hello.incarnation) == (cell, incarnation)
         assert (hello.epoch, hello.started) == (0, False)
+        return end
+
+    def spare(self, limits: Limits | None = None) -> CellEnd:
+        """A worker without a cell, up to its Hello."""
+        self._made += 1
+        token = spare_token(b"s" * 32, self.epoch, self._made)
+        self.tell(Fork(token, "", NO_LIFE, self.endpoint, limits or Limits()))
+        end = self._cells[token] = CellEnd(self, token, "", NO_LIFE, limits or Limits())
+        while token not in self.pids:
+            self.hear()
+        hello = end.receive(Hello)
+        assert (hello.cell, hello.incarnation, hello.epoch) == ("", NO_LIFE, 0)
         return end
 
     def pump(self, seconds: float) -> None:
@@ -230,10 +243,18 @@ class ZygoteEnd:
 class CellEnd:
     """One worker, as its supervisor knows it."""
 
-    def __init__(self, zygote: ZygoteEnd, token: bytes, cell: str, limits: Limits) -> None:
+    def __init__(
+        self,
+        zygote: ZygoteEnd,
+        token: bytes,
+        cell: str,
+        incarnation: Incarnation,
+        limits: Limits,
+    ) -> None:
         self.zygote = zygote
         self.token = token
         self.cell = cell
+        self.incarnation = incarnation
         self.limits = limits
         self.have = 0
         self.messages: deque[FromWorker] = deque()
@@ -311,6 +332,7 @@ class CellEnd:
             Start(
                 epoch=self.zygote.epoch,
                 cell=self.cell,
+                incarnation=self.incarnation,
                 kind=kind,
                 stepping=Stepping.DRAIN,
                 name=name,
@@ -326,6 +348,12 @@ class CellEnd:
                 earlier=earlier,
             )
         )
+
+    def becomes(self, cell: str, incarnation: Incarnation) -> CellEnd:
+        """This spare worker is the cell's from now on; the zygote is told so."""
+        self.cell, self.incarnation = cell, incarnation
+        self.zygote.tell(Lodge(self.token, cell))
+        return self
 
     def deliver(self, *inputs: PackedInput) -> None:
         self.send(Deliver(self.zygote.epoch, self.have, inputs))

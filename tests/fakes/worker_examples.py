@@ -6,7 +6,7 @@ from typing import Final
 
 from tidemark.protocol import worker_messages as worker
 from tidemark.protocol import zygote_messages as zygote
-from tidemark.protocol.ids import NO_REQUEST, Incarnation, RequestRef
+from tidemark.protocol.ids import NO_LIFE, NO_REQUEST, Incarnation, RequestRef
 from tidemark.protocol.limits import Limits
 from tidemark.protocol.packed import (
     CellKind,
@@ -63,6 +63,7 @@ TO_WORKER: Final[dict[str, worker.ToWorker]] = {
     "start": worker.Start(
         2,
         CELL,
+        BORN,
         CellKind.PAUSABLE,
         Stepping.ONE,
         "ebb",
@@ -79,6 +80,7 @@ TO_WORKER: Final[dict[str, worker.ToWorker]] = {
     "start-again": worker.Start(
         epoch=3,
         cell=CELL,
+        incarnation=BORN,
         kind=CellKind.PAUSABLE,
         stepping=Stepping.ONE,
         name="ebb",
@@ -96,6 +98,7 @@ TO_WORKER: Final[dict[str, worker.ToWorker]] = {
     "start-least": worker.Start(
         epoch=1,
         cell=CELL,
+        incarnation=BORN,
         kind=CellKind.CONTINUING,
         stepping=Stepping.DRAIN,
         name="",
@@ -144,6 +147,8 @@ TO_ZYGOTE: Final[dict[str, zygote.ToZygote]] = {
     "command": zygote.Command(3, 4712),
     "fork": zygote.Fork(TOKEN, CELL, BORN, "ipc:///run/tidemark/worker.sock", ALL_LIMITS),
     "fork-unlimited": zygote.Fork(TOKEN, CELL, BORN, "ipc:///w", Limits()),
+    "fork-spare": zygote.Fork(TOKEN, "", NO_LIFE, "ipc:///w", Limits()),
+    "lodge": zygote.Lodge(TOKEN, CELL),
     "kill": zygote.Kill(TOKEN),
     "forget": zygote.Forget(TOKEN),
     "quit": zygote.Quit(),

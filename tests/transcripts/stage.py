@@ -92,6 +92,7 @@ class PlayedProcesses:
         self.happened: list[e.FleetEvent] = []
         self.living: dict[bytes, tuple[str, Incarnation, int]] = {}
         self.killed: list[bytes] = []
+        self.lodged: list[tuple[bytes, str]] = []
         self.watched: list[int] = []
         self.missing: dict[str, tuple[str, ...]] = {}
         self.forks = True
@@ -115,6 +116,9 @@ class PlayedProcesses:
             pid = 1_000 + len(self.names)
             self.living[token] = (cell, incarnation, pid)
             self.happened.append(e.WorkerForked(token, pid))
+
+    def lodge(self, token: bytes, cell: str) -> None:
+        self.lodged.append((token, cell))
 
     def kill(self, token: bytes) -> None:
         self.killed.append(token)
@@ -165,8 +169,9 @@ class PlayedStore(SqliteStore):
 class Stage:
     """One journal, its supervisor of the moment, and everybody who talks to it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, spares: int = 0, hibernate_ns: int = 0) -> None:
         self.path = path
+        self.spares, self.hibernate_ns = spares, hibernate_ns
         self.clock = PlayedClock()
         self.wires = PlayedWires()
         self.processes = PlayedProcesses()
@@ -186,6 +191,8 @@ class Stage:
             pid=1,
             started_ns=self.clock.ns,
             packers=PACKERS,
+            spares=self.spares,
+            hibernate_ns=self.hibernate_ns,
         )
         living = tuple((token, pid) for token, (_, _, pid) in self.processes.living.items())
         self.processes.happened = [e.WorkersListed(living)]

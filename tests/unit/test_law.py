@@ -235,13 +235,15 @@ def test_hello_and_fetch(scenes: dict[str, Scene], name: str) -> None:
     began_ns = cell.created_us * 1_000
     if kind.has is Has.STRANGER and kind.phase is Phase.STARTING:
         assert taken.records == [r.WorkerGreeted(born, "3.11")]
-        assert taken.effects == [f.GiveStart(scene.token, scene.cell, cell.tools_of, began_ns)]
+        assert taken.effects == [
+            f.GiveStart(scene.token, scene.cell, born, cell.tools_of, began_ns)
+        ]
     elif kind.has is Has.STRANGER:
         past = past_of(each.record for each in scene.stage.store.cell_records(scene.cell))
         last, earlier = deliverable(cell), past.earlier(cell)
         assert taken.nothing, "it was greeted in its first life"
         assert taken.effects == [
-            f.GiveStart(scene.token, scene.cell, cell.tools_of, began_ns, earlier, past),
+            f.GiveStart(scene.token, scene.cell, born, cell.tools_of, began_ns, earlier, past),
             *([f.GiveInputs(scene.token, scene.cell, 0, 1, last)] if last else []),
         ]
     else:

@@ -52,6 +52,15 @@ class Quarters(Protocol):
     def prepare(self, cell: str, limits: Limits) -> Berth:
         """Make ready what a worker needs. Raises OSError: the machine could not give it."""
 
+    def work_of(self, cell: str) -> str:
+        """Where this cell works, in each of its lives."""
+
+    def lodge(self, berth: Berth, cell: str) -> None:
+        """The work directory of this spare worker is the cell's now.
+
+        Raises OSError: it could not be given the name.
+        """
+
     def left_over(self, work: str = "") -> list[str]:
         """Directories of earlier lives, also that of `work`, moved where they are in nobody's way.
 
@@ -101,6 +110,12 @@ class OpenQuarters:
     def prepare(self, cell: str, limits: Limits) -> Berth:
         return Berth(self.directories.make(cell), limits)
 
+    def work_of(self, cell: str) -> str:
+        return self.directories.path_of(cell)
+
+    def lodge(self, berth: Berth, cell: str) -> None:
+        berth.work = self.directories.rename(berth.work, cell)
+
     def left_over(self, work: str = "") -> list[str]:
         return self.directories.take_aside(work)
 
@@ -143,11 +158,29 @@ class Directories:
         Raises:
             OSError: the system gave none.
         """
+        path = self._make_room(cell)
+        return scratch.make(self._parent, os.path.basename(path))
+
+    def path_of(self, cell: str) -> str:
+        """The one of this cell, whether it is there or not."""
         name = f"w{blake2b(cell.encode(), digest_size=NAME_BYTES).hexdigest()}"
-        path = os.path.join(self._parent, name)
+        return os.path.join(self._parent, name)
+
+    def rename(self, path: str, cell: str) -> str:
+        """Make this directory the cell's, as `make` does with a new one.
+
+        Raises:
+            OSError: the system refused.
+        """
+        wanted = self._make_room(cell)
+        os.rename(path, wanted)
+        return wanted
+
+    def _make_room(self, cell: str) -> str:
+        path = self.path_of(cell)
         if os.path.lexists(path):
             self._aside.append(self._move_aside(path))
-        return scratch.make(self._parent, name)
+        return path
 
     def _move_aside(self, path: str) -> str:
         while True:

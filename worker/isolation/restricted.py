@@ -69,6 +69,12 @@ class RestrictedQuarters:
             raise
         return Berth(work, limits, user, cage)
 
+    def work_of(self, cell: str) -> str:
+        return self._directories.path_of(cell)
+
+    def lodge(self, berth: Berth, cell: str) -> None:
+        berth.work = self._directories.rename(berth.work, cell)
+
     def clear(self, berth: Berth) -> None:
         if berth.cage is not None:
             berth.cage.remove()

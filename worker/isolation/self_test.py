@@ -77,6 +77,7 @@ def _be(cell: _Cell) -> NoReturn:
             cell.quarters.give_up_sockets(cell.berth)
         except Unsealed as error:
             ties.confess(str(error))
+        ties.pass_door()
         targets = replace(cell.targets, own_descriptors=(ties.confession, ties.memory))
         found = try_all(targets, PROMISED[cell.quarters.level])
         os.write(ties.confession, json.dumps(found).encode())

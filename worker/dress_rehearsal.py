@@ -1,0 +1,120 @@
+"""A spare worker lives a cell of nobody, so that what its own will touch is touched already.
+
+Most of a young process's time goes into its first touch of pages that it shares with the zygote.
+Nothing that a cell can see may stay behind: its life has to be that of a worker made for it.
+"""
+
+from __future__ import annotations
+
+import gc
+import linecache
+import os
+import sys
+import threading
+from typing import Any, Final, NoReturn, cast
+
+from ..protocol import codec, limits
+from ..protocol.ids import Incarnation
+from ..protocol.limits import Limits
+from ..protocol.packed import CellKind, Reason, Stepping
+from ..protocol.worker_messages import Finished, Item, Said, Start
+from . import real
+from .clock import CellClock
+from .gate import CellLoop
+from .link import Link
+from .reproducible import Reproducible
+from .runner import Run
+from .stream import Stream
+from .wire import Bell
+
+NAME: Final = "<rehearsal>"
+SOURCE: Final = """
+async def part(number):
+    return number
+text("rehearsed", await part(1))
+"""
+NO_INPUTS: Final = b"\x80"  # a packed dict
+SEED_BYTES: Final = 32
+
+
+class _Over(BaseException):
+    """The cell of nobody has ended."""
+
+
+class _Listener:
+    """What a cell needs of its speaker."""
+
+    def __init__(self) -> None:
+        self.stream = Stream()
+        self.clock: CellClock | None = None
+
+
+class _NoLink:
+    """A link that leads nowhere; see `Link`."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.remembered: dict[int, int] = {}
+        self.gate_bell = Bell()
+        self.speaker = _Listener()
+
+    def say(self, item: Item) -> None:
+        self.speaker.stream.add(item)
+
+    def flush(self) -> None:
+        """Nobody hears it."""
+
+    def finish(
+        self, reason: Reason, error: str | None = None, value: bytes | None = None
+    ) -> NoReturn:
+        stream = self.speaker.stream
+        stream.add(Finished(reason, error, value, 0))
+        clock = self.speaker.clock
+        ticks, readings = ((), 0) if clock is None else clock.drain()
+        said = stream.take(ticks, readings)
+        if isinstance(said, Said):
+            codec.FROM_WORKER.decode(codec.FROM_WORKER.encode(said))
+        raise _Over
+
+
+def rehearse_cell(reproducible: Reproducible) -> None:
+    """Live it. To be called in the forked child, before it has another thread."""
+    start = codec.TO_WORKER.decode(codec.TO_WORKER.encode(_start()))
+    standard = sys.stdin, sys.stdout, sys.stderr
+    main, arguments = sys.modules["__main__"], sys.argv
+    link = _NoLink()
+    anybody: Any = link
+    loop = CellLoop(cast(Link, anybody))
+    try:
+        Run(cast(Start, start), cast(Link, anybody), loop, reproducible).to_the_end()
+    except _Over:
+        loop.close()
+    finally:
+        reproducible.pause()
+        sys.stdin, sys.stdout, sys.stderr = standard
+        sys.modules["__main__"], sys.argv = main, arguments
+        linecache.cache.pop(NAME, None)
+        os.close(link.gate_bell.fileno())
+    del loop, link, anybody
+    gc.collect()  # and what is counted until the next collection begins at nothing again
+
+
+def _start() -> Start:
+    monotonic_ns = real.monotonic_ns()
+    return Start(
+        epoch=1,
+        cell="",
+        incarnation=Incarnation(1, 1),
+        kind=CellKind.CONTINUING,
+        stepping=Stepping.DRAIN,
+        name=NAME,
+        source=SOURCE,
+        inputs=NO_INPUTS,
+        tools=(),
+        limits=Limits(output_bytes=limits.KIB),
+        seed=bytes(SEED_BYTES),
+        now_ns=monotonic_ns,
+        monotonic_ns=monotonic_ns,
+        began_ns=monotonic_ns,
+        journal=0,
+    )
