@@ -61,6 +61,16 @@ def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
         request.config.stash[SPEEDS] += _speeds(made)
 
 
+@pytest.fixture(scope="module")
+def ground_with_spares() -> Iterator[Ground]:
+    """A supervisor whose cells get spare workers, at the default level."""
+    made = Ground(table.places("usual")[0], sys.executable, spares=2)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
 @pytest.fixture
 def results(request: pytest.FixtureRequest) -> dict[tuple[str, str], str]:
     """What came of each attack, by its name and place."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fakes.hostile_ground import Ground
-from hostile import table
+from hostile import floods, inside, table
 from hostile.attack import Attack, carry_out
 
 ATTACKS_MIN = 40
@@ -28,6 +28,17 @@ def test_attack(attack: Attack, ground: Ground, results: dict[tuple[str, str], s
         assert achieved, f"held at {ground.place}, though listed as not stopped: {reason}"
     else:
         assert not achieved, f"at {ground.place}: {achieved}"
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "attack", [*inside.ATTACKS, *floods.ATTACKS], ids=lambda attack: attack.name.replace(" ", "-")
+)
+def test_attack_from_a_spare_worker(attack: Attack, ground_with_spares: Ground) -> None:
+    achieved = carry_out(attack, ground_with_spares)
+    place = ground_with_spares.place
+    if not attack.machine_decides(place):
+        assert bool(achieved) == bool(attack.expected_open(place)), achieved
 
 
 def test_the_table_is_complete_and_unambiguous() -> None:
