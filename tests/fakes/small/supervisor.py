@@ -38,7 +38,7 @@ DAY_NS = 86_400_000_000_000  # what is put off for longer is put off for ever
 OPENED = frozenset({Cell, CellState})
 #: What a fleet has beside its shelves: in a mind, empty between beats, or of no consequence.
 KNOWN = {"world", "backlogs", "visitors", "entries", "effects", "draining", "listed", "dropped"}
-KNOWN |= {"alarms", "finished", "journal"}
+KNOWN |= {"alarms", "finished", "journal", "spares_at_ns"}
 
 
 class Mind(NamedTuple):
@@ -84,6 +84,8 @@ class SmallSupervisor:
         fleet, loop = self.loop.fleet, self.loop
         if fleet.visitors or fleet.entries or fleet.effects or loop.stalled or loop._ready:
             raise AssertionError("between beats nothing is under way")
+        if fleet.spares_at_ns is not None:
+            raise AssertionError("there are no spare workers in a small world")
         shelves = [
             (name, tuple(each._now.items()))
             for name, each in vars(fleet).items()
