@@ -88,7 +88,8 @@ flood(as_myself(), stream_of(Said(epoch, 1, (), ())) * 1_000)
 flood(as_myself(), stream_of(Fetch(epoch, 1, "large")) * 1_000)
 """,
     "greetings": """
-hello = Hello(link.speaker.cell, link.speaker.incarnation, epoch, True, 10**6, 0, os.getpid(), "python")
+whose = link.speaker.cell, link.speaker.incarnation
+hello = Hello(*whose, epoch, True, 10**6, 0, os.getpid(), "python")
 flood(as_myself(), stream_of(hello) * 1_000)
 """,
     "pings": """

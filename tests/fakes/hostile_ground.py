@@ -31,6 +31,8 @@ SLOWER_MAX = 3.0  # times its usual: a sibling's cycle under attack
 WARM_UP_SECONDS = 0.3
 PATIENCE_SECONDS = 3.0  # for a median of cycles that is not too slow
 SLACK_SECONDS = 0.02  # of the machine on which the tests run
+_NUMBER = str(NOBODYS_NUMBER)
+_BECOME = ("setpriv", "--reuid", _NUMBER, "--regid", _NUMBER, "--clear-groups")
 
 
 @dataclass(frozen=True)
@@ -68,20 +70,16 @@ class Ground:
     def __init__(self, place: Place, python: str, spares: int = 0) -> None:
         """Skips the test where the level cannot be had.
 
-        With spare workers nobody outside can tell one from what a cell has left running, so that
-        is looked for only without.
+        With spare workers, which look like what a cell has left running, that is not looked for.
         """
-        self.place = place
-        self._spares = spares
+        self.place, self._spares = place, spares
         self._python = python
         self._directory = Path(tempfile.mkdtemp(prefix="tm"))
         self._directory.chmod(0o755)
         os_user = place.who == "user" and os.geteuid() == 0
         self._owner = NOBODYS_NUMBER if os_user else None
-        number = str(NOBODYS_NUMBER)
-        become = ["setpriv", "--reuid", number, "--regid", number, "--clear-groups"]
         # -P: what lies in the directory of the tests must not be imported.
-        self._command = (*become, python, "-P") if os_user else (python, "-P")
+        self._command = (*(_BECOME if os_user else ()), python, "-P")
         self.mark = f"tmcanary{self._directory.name.removeprefix('tm')}"
         self._count = 0
         self.measured: list[tuple[str, float]] = []
@@ -113,8 +111,7 @@ class Ground:
 
     def _new_supervisor(self) -> RunningSupervisor:
         environment = {"TIDE_CANARY": self.canaries.secrets["environment"]}
-        options = ("--durability", "crash", "--expect", self.place.level)
-        options = (*options, "--spares", str(self._spares))
+        options = ["--durability=crash", f"--expect={self.place.level}", f"--spares={self._spares}"]
         return RunningSupervisor(self.state, *options, python=self._command, **environment)
 
     def _meet(self) -> None:
@@ -206,21 +203,12 @@ class Ground:
             epoch = self._client.info().epoch
             took = time.monotonic() - began
             self._sibling.cycle()
-            self._sees_a_new_cell()
+            _sees_a_new_cell(self.session())
         except (tidemark.TidemarkError, TimeoutError, AssertionError) as error:
             return f"the sibling or the supervisor was harmed: {error!r:.300}"
         if epoch != self._epoch:
             return f"the supervisor is in epoch {epoch}, after {self._epoch}"
         return "" if took < ANSWER_SECONDS_MAX else f"the supervisor needed {took:.1f} s to answer"
-
-    def _sees_a_new_cell(self) -> None:
-        session = self.session()
-        try:
-            cell = session.create_cell("exit(7)")
-            # Not observed before: that waits until the cell has begun, which it may never do.
-            until(lambda: cell.status().state == "completed", seconds=5, what="a new cell's end")
-        finally:
-            session.close()
 
     def _left(self) -> str:
         """Processes that have outlived their cell."""
@@ -262,6 +250,15 @@ class Ground:
         self.canaries.close()
         shutil.rmtree(self._directory)
         assert not marked(self.mark)
+
+
+def _sees_a_new_cell(session: tidemark.Session) -> None:
+    try:
+        cell = session.create_cell("exit(7)")
+        # Not observed before: that waits until the cell has begun, which it may never do.
+        until(lambda: cell.status().state == "completed", seconds=5, what="a new cell's end")
+    finally:
+        session.close()
 
 
 @contextmanager
