@@ -120,6 +120,7 @@ class Stage(World):
 
     def __init__(self, plot: Plot, trouble: Trouble, moment: Moment) -> None:
         super().__init__(plot.seed)
+        self.spares_max = 1
         self.plot, self.trouble, self.moment = plot, trouble, moment
         self.struck: Point | None = None
         self._left = moment.point
@@ -136,7 +137,8 @@ class Stage(World):
         host = self.add_host("host-A", self.ask(take_over=False))
         for number, program in enumerate(PROGRAMS):
             self.programs[program.name] = program
-            host.drive(scripts.create(self, host, program, f"key {number}", 0))
+            # Not at once: so that there is a spare worker for one of them.
+            host.drive(scripts.create(self, host, program, f"key {number}", number * 12 * MS))
         host.drive(scripts.write_values(self, host, 2))
         if self.plot is Plot.TWO_HOSTS:
             self.add_host("racer", None)

@@ -46,6 +46,7 @@ class Ties:
     confession: int
     memory: int = -1
     door: int = -1
+    is_cut: bool = False
 
     def confess(self, reason: str) -> NoReturn:
         """Say why this process cannot be a worker, and end it."""
@@ -54,15 +55,27 @@ class Ties:
         os._exit(EXIT_UNSEALED)
 
     def cut(self) -> None:
-        """There is a link now: nothing more will be confessed."""
-        os.close(self.confession)
-        self.confession = -1
+        """There is a link now: nothing more will be confessed.
+
+        The numbers stay taken. Another thread may open something just now, and what number the
+        cell's first file has must not depend on who comes first.
+        """
+        nothing = 0  # where standard input leads
+        os.dup2(nothing, self.confession, inheritable=False)
+        self.is_cut = True
 
     def pass_door(self) -> None:
-        """Block until the work directory is the cell's. Nothing of the outside is open then."""
+        """Block until the work directory is the cell's. Nothing of the outside is open then.
+
+        (In a self-test, which is never cut off, all but the door stays open.)
+        """
         os.read(self.door, DOOR_BYTES)
         os.close(self.door)
         self.door = -1
+        if self.is_cut:
+            os.close(self.confession)
+            os.close(self.memory)
+            self.confession = self.memory = -1
 
 
 def changed_signals() -> tuple[int, ...]:
@@ -189,8 +202,6 @@ def limit_memory(bytes_max: int | None, ties: Ties) -> None:
     if bytes_max is not None:
         pages = int(os.read(ties.memory, 200).split()[0])
         _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + bytes_max)
-    os.close(ties.memory)
-    ties.memory = -1
 
 
 def _lower(kind: int, value: int, *, spare: int = 0) -> None:

@@ -224,7 +224,7 @@ class Zygote:
             workers = tuple((child.token, child.pid_outside) for child in batch)
             pidfds = tuple(child.pidfd for child in batch)
             self._say(Living(workers, number == len(batches)), pidfds)
-        return True
+        return self._commander is post  # it may have gone meanwhile
 
     def _on_fork(self, message: Fork) -> None:
         child = self._nursery.find(message.token)

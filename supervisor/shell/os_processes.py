@@ -99,7 +99,7 @@ class OsProcesses:
 
     def _on_ready(self, seat: ZygoteSeat) -> None:
         missing = seat.hear_ready()
-        if not missing:
+        if not missing or (missing == (ENDED_EARLY,) and seat.start_again()):
             return
         self._examined(seat, missing)
         self._nobody(seat)
@@ -113,7 +113,6 @@ class OsProcesses:
 
     def _lost(self, seat: ZygoteSeat) -> None:
         """The zygote is gone and the kernel kills its workers."""
-        was_own = seat.is_own
         seat.leave()
         others = {each.pid for each in self._seats.values()}
         kill_children(spared={pid for pid in others if pid is not None})
@@ -122,10 +121,9 @@ class OsProcesses:
                 self._forget_pidfd(token)
         self._gone.append(ZygoteLost(seat.level))
         self._nobody(seat)
-        if was_own:
+        # What it has found it did not say; the next one will.
+        if seat.is_examined and not seat.start_again():
             self._examined(seat, (ENDED_EARLY,))
-        elif seat.is_examined:
-            seat.start()  # what an earlier supervisor's has found, it did not say; ours will
 
     # -- the port ---------------------------------------------------------------------------------
 
@@ -171,7 +169,7 @@ class OsProcesses:
                 )
             )
         elif isinstance(message, Report):
-            seat.has_reported = True
+            seat.has_reported, seat.early_ends = True, 0
             self._examined(seat, ())  # a zygote without its level does not serve
         elif isinstance(message, Living):
             for (token, _), pidfd in zip(message.workers, fds, strict=True):

@@ -17,6 +17,7 @@ from .zygote_start import StartedZygote, start_zygote
 READY: Final = b"ready"
 REFUSED: Final = b"refused "
 WORD_BYTES_MAX: Final = 64 * 1024
+EARLY_ENDS_MAX: Final = 3
 ENDED_EARLY: Final = "its zygote ended before it was ready; see supervisor.log"
 
 
@@ -30,6 +31,7 @@ class ZygoteSeat:
         is_examined: somebody waits to know whether this level can be had. A zygote that is under
             our command may not have tried it yet: its report tells.
         has_reported: the zygote under our command has tried its level, and has it.
+        early_ends: how many have ended without a word since then.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class ZygoteSeat:
         self.living: list[tuple[bytes, int]] = []
         self.is_examined = False
         self.has_reported = False
+        self.early_ends = 0
         self._extra = extra
         self._log = log
         self._epoll = epoll
@@ -60,11 +63,6 @@ class ZygoteSeat:
     def pid(self) -> int | None:
         """The zygote's process, if this supervisor has started it."""
         return None if self._process is None else self._process.pid
-
-    @property
-    def is_own(self) -> bool:
-        """Whether this supervisor has started the zygote that is there or on its way."""
-        return self._process is not None
 
     @property
     def is_vacant(self) -> bool:
@@ -98,6 +96,17 @@ class ZygoteSeat:
         if self.is_vacant:
             self.expect(start_zygote(self.path, self.level, self._extra, self._log))
 
+    def start_again(self) -> bool:
+        """After an end without a word, which says nothing of the level. False: it was the last try.
+
+        What is asked of the zygote goes on waiting.
+        """
+        self.early_ends += 1
+        if self.early_ends >= EARLY_ENDS_MAX:
+            return False
+        self.start()
+        return True
+
     def _take_command(self) -> None:
         self.link = ZygoteLink(self.path, self.epoch)
         self._epoll.register(self.link, select.EPOLLIN)
@@ -119,10 +128,11 @@ class ZygoteSeat:
         self._epoll.unregister(self._ready)
         os.close(self._ready)
         self._ready = None
-        if word.startswith(READY):
-            self._take_command()
+        if word.startswith(READY) and self.find():
             return ()
         self.leave()
+        if word.startswith(READY):
+            return (ENDED_EARLY,)
         # One that a killed supervisor had only just started may have come first. Nobody has
         # commanded it yet: we hold the state directory since before it listened.
         if not word and self.find():

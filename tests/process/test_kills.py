@@ -120,6 +120,9 @@ def house(place: Path) -> Iterator[tuple[House, Ledger]]:
     made, ledger = House(place / "state"), Ledger(place / "ledger")
     try:
         yield made, ledger
+    except BaseException:
+        print(f"status {made.running.process.poll()}; said: {made.running.said()[-8_000:]}")
+        raise
     finally:
         made.close()
         ledger.close()

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from tidemark.supervisor.core.events import FleetEvent, LevelExamined, WorkersListed
 from tidemark.supervisor.shell.os_processes import OsProcesses
+from tidemark.supervisor.shell.zygote_seat import ENDED_EARLY
 from tidemark.supervisor.shell.zygote_start import StartedZygote, start_zygote, zygote_socket
 
 from fakes.waiting import until
@@ -80,6 +81,28 @@ def test_what_was_not_tried_when_it_was_found_is_tried_anew(
         first.process.kill()
         answer, _ = examined(processes)
         assert answer == LevelExamined(LEVEL, ())
+
+
+def test_a_zygote_that_dies_when_it_is_ready_is_followed_by_another(run: Path) -> None:
+    """Its end says nothing of the level, and nothing that was asked for is lost."""
+    dying = started(run)
+    select.select([dying.ready], [], [], 20)
+    dying.process.kill()
+    dying.process.wait()
+    extra = ["--supervisor-pid", str(psutil.Process().pid)]
+    processes = OsProcesses(run, "", 2, extra, sys.stderr.fileno(), dying)
+    with closing(_Ending(processes)):
+        answer, _ = examined(processes)
+        assert answer == LevelExamined(LEVEL, ())
+
+
+def test_a_zygote_that_cannot_start_is_not_tried_for_ever(run: Path) -> None:
+    extra = ["--no-such-option"]
+    processes = OsProcesses(run, "", 2, extra, sys.stderr.fileno(), None)
+    with closing(_Ending(processes)):
+        processes.examine(LEVEL)
+        answer, _ = examined(processes)
+        assert answer == LevelExamined(LEVEL, (ENDED_EARLY,))
 
 
 class _Ending:
