@@ -28,6 +28,7 @@ SIGNALS_QUEUED_MAX: Final = 256
 LOCKED_BYTES_MAX: Final = 64 * 1024
 _CONFESSION: Final = 3
 _MEMORY: Final = 4
+_NOTHING: Final = 0  # where standard input leads
 _DOOR: Final = 5
 
 
@@ -57,11 +58,10 @@ class Ties:
     def cut(self) -> None:
         """There is a link now: nothing more will be confessed.
 
-        The numbers stay taken. Another thread may open something just now, and what number the
-        cell's first file has must not depend on who comes first.
+        The numbers stay taken, by nothing. Another thread may open something just now, and what
+        number the cell's first file has must not depend on who comes first.
         """
-        nothing = 0  # where standard input leads
-        os.dup2(nothing, self.confession, inheritable=False)
+        os.dup2(_NOTHING, self.confession, inheritable=False)
         self.is_cut = True
 
     def pass_door(self) -> None:
@@ -202,6 +202,7 @@ def limit_memory(bytes_max: int | None, ties: Ties) -> None:
     if bytes_max is not None:
         pages = int(os.read(ties.memory, 200).split()[0])
         _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + bytes_max)
+    os.dup2(_NOTHING, ties.memory, inheritable=False)  # see `Ties.cut`
 
 
 def _lower(kind: int, value: int, *, spare: int = 0) -> None:
