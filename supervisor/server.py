@@ -16,7 +16,7 @@ from .core import spares, turn
 from .core.events import DrainAsked
 from .core.fleet import World
 from .settings import Settings
-from .shell.allocation import return_large_blocks
+from .shell.allocation import collect_seldom, return_large_blocks
 from .shell.clock import SystemClock
 from .shell.host_watch import open_process
 from .shell.journal_schema import PACKERS
@@ -48,6 +48,7 @@ class Server:
         self._settings = settings
         _raise_open_files()
         return_large_blocks()
+        collect_seldom()
         self.directory = directory
         self._store = SqliteStore(self.directory.journal, settings.durability)
         self._clock = SystemClock(self._store.last_at_ns)

@@ -36,6 +36,9 @@ def rested(
     One whose timer comes before that is not idle: it would be run again for it.
     """
     was_ns = state.waits.sleep_at_ns
+    waits = state.waits
+    if not was_ns and (waits.observer is not None or waits.resuming is not None):
+        return state  # as nearly always: this is asked with every step
     ended = state.phase is Phase.FINISHED
     if ended or state.waits.dormant or not state.hears or why_awake(state, session):
         sleep_ns = 0
