@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from ..protocol.errors import TidemarkError
 from ..protocol.host_answers import Answer
 from ._happenings import Settled
+
+_LATE: Final = "no answer in time"
 
 
 class Waiters:
@@ -26,13 +29,29 @@ class Waiters:
             TimeoutError: none after so many seconds.
             TidemarkError: the refusal.
         """
+        if not self._futures[number].done():
+            await self._wait(number, timeout)
+        return self._futures.pop(number).result()
+
+    async def _wait(self, number: int, timeout: float | None) -> None:
+        """Until it is settled. `asyncio.wait` would take a turn of the loop more, and a set."""
+        loop = asyncio.get_running_loop()
         future = self._futures[number]
-        if not future.done():
-            done, _ = await asyncio.wait({future}, timeout=timeout)
-            if not done:
-                raise TimeoutError
-        del self._futures[number]
-        return future.result()
+        timer = None if timeout is None else loop.call_later(timeout, future.cancel, _LATE)
+        try:
+            await future
+        except TidemarkError:
+            return  # whoever takes the result gets it
+        except asyncio.CancelledError as cancelled:
+            if self._futures.get(number) is future:
+                self._futures[number] = loop.create_future()  # it can be waited for again
+            task = asyncio.current_task()
+            if cancelled.args == (_LATE,) and not (task is not None and task.cancelling()):
+                raise TimeoutError from None
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def drop(self, number: int) -> None:
         """Nobody waits for this one any more."""

@@ -18,6 +18,8 @@ import zmq
 from ..protocol import limits
 
 _POLLIN: Final = int(zmq.POLLIN)  # arithmetic with the enum is slow, and this is asked often
+_LAST: Final = int(zmq.NOBLOCK)
+_MORE: Final = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 _BATCH_MAX: Final = 64  # messages taken in one go, so that the loop's other work gets its turn
 _RECONNECT_MS: Final = 10
 _RECONNECT_MS_MAX: Final = 500
@@ -68,7 +70,9 @@ class Wire:
         """Send a message; without a connection it waits for one."""
         if self._socket.closed:
             return
-        self._socket.send_multipart(frames, zmq.NOBLOCK)
+        for frame in frames[:-1]:  # once libzmq has taken the first it takes them all
+            self._socket.send(frame, _MORE)
+        self._socket.send(frames[-1], _LAST)
         # A message may have come in meanwhile, and the send may have eaten the news of it.
         if not self._looking and _has_message(self._socket):
             self._look_soon()
@@ -97,13 +101,13 @@ class Wire:
             if self._socket.closed or not _has_message(self._socket):
                 return
             with contextlib.suppress(zmq.Again):
-                self._on_frames(self._socket.recv_multipart(zmq.NOBLOCK))
+                self._on_frames(self._socket.recv_multipart(_LAST))
         if not self._looking:
             self._look_soon()
 
     def _take_link_events(self) -> None:
         while not self._monitor.closed and _has_message(self._monitor):
-            kind = struct.unpack("=hi", self._monitor.recv_multipart(zmq.NOBLOCK)[0])[0]
+            kind = struct.unpack("=hi", self._monitor.recv_multipart(_LAST)[0])[0]
             if kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._on_up()
             elif kind == zmq.EVENT_DISCONNECTED:

@@ -67,9 +67,11 @@ class Server:
         self._stop = ""
         self._leave_at_ns = 0
         self._idle_since_ns = self._clock.now_ns()
-        self._host = self._watch_own_host()
-        hosts = int(self._wires.hosts.get(zmq.FD))
-        self._wakeups = Wakeups([hosts, *self._of_workers, *self._host])
+        self._host = _own_host(settings)
+        if settings.private and not self._host:
+            self._stop = "the host has ended"
+        self._hosts = int(self._wires.hosts.get(zmq.FD))
+        self._wakeups = Wakeups([self._hosts, *self._of_workers, *self._host])
         self._announce()
 
     def _new_loop(self) -> Loop:
@@ -120,8 +122,8 @@ class Server:
         try:
             while not self._over():
                 try:
-                    busy = self._loop.beat()
-                    self._rest(0.0 if busy else self._wait_s())
+                    self._loop.beat()
+                    self._rest(self._wait_s())
                 except JournalBroken as error:
                     print(f"tidemark supervisor: the journal failed: {error}", file=sys.stderr)
                     self._recover()
@@ -166,10 +168,21 @@ class Server:
         """Wait so long for news. Also a loop that is never idle looks whether it is over."""
         ignored = self._of_workers if self._loop.hears_only_hosts else []
         ready = self._wakeups.wait(wait_s, ignored)
+        self._note_quiet(ready)
         if not ready.isdisjoint(self._host):
             self._stop = "the host has ended"
         if wait_s and not ready:
             self._look_idle()
+
+    def _note_quiet(self, ready: set[int]) -> None:
+        """The next beat need not ask again what has just been seen."""
+        if self._hosts in ready:
+            self._wires.rouse()
+        of_workers, of_processes = self._of_workers
+        ended = of_processes in ready
+        self._processes.is_quiet = not ended
+        # What a worker has said before its end is heard in the same beat.
+        self._wires.workers.is_quiet = not ended and of_workers not in ready
 
     def _look_idle(self) -> None:
         settings, fleet = self._settings, self._loop.fleet
@@ -197,18 +210,6 @@ class Server:
         """SIGTERM or SIGINT: the loop is left after this beat; a second one changes nothing."""
         self._stop = signal.Signals(number).name
 
-    # -- a private supervisor's host --------------------------------------------------------------
-
-    def _watch_own_host(self) -> list[int]:
-        """Descriptors that become readable when the host of a private supervisor ends."""
-        if not self._settings.private:
-            return []
-        pidfd = open_process(self._settings.host_pid, 0)
-        if pidfd is None or os.getppid() != self._settings.host_pid:
-            self._stop = "the host has ended"
-            return []
-        return [pidfd, sys.stdin.fileno()]
-
     # -- leaving ----------------------------------------------------------------------------------
 
     def _leave(self) -> None:
@@ -235,6 +236,16 @@ class Server:
 
 _DRAINING = ("SIGTERM", "SIGINT", "SIGHUP")
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def _own_host(settings: Settings) -> list[int]:
+    """Descriptors that become readable when the host of a private supervisor ends; none: it has."""
+    if not settings.private:
+        return []
+    pidfd = open_process(settings.host_pid, 0)
+    if pidfd is None or os.getppid() != settings.host_pid:
+        return []
+    return [pidfd, sys.stdin.fileno()]
 
 
 def _raise_open_files() -> None:

@@ -44,21 +44,23 @@ def time_limit_ns(cell: Cell) -> int | None:
 
 def deadline_of(state: CellState) -> int | None:
     """The first moment at which `due_step` has something to do."""
-    waits = state.waits
-    moments = [timer_due_ns(state), time_limit_ns(state.cell)]
+    waits, cell = state.waits, state.cell
+    moments = [waits.kill_at_ns, waits.adopting_at_ns, waits.retry_at_ns, waits.greet_by_ns]
+    moments.append(waits.sleep_at_ns)
+    if cell.next_timer_ns is not None:
+        moments.append(timer_due_ns(state) or 0)
+    if cell.limits.wall_seconds is not None or cell.limits.lifetime_seconds is not None:
+        moments.append(time_limit_ns(cell) or 0)
     if waits.observer is not None:
-        moments.append(waits.observer.deadline_ns)
+        moments.append(waits.observer.deadline_ns or 0)
     if waits.resuming is not None and state.phase is Phase.CONTINUING and state.hears:
         moments.append(waits.resuming.repeat_at_ns)
     if waits.ending is not None:
-        if state.cell.calls and waits.ending.calls_until_ns:
+        if cell.calls and waits.ending.calls_until_ns:
             moments.append(waits.ending.calls_until_ns)
         if waits.ending.worker_lives:
             moments.append(waits.ending.worker_until_ns)
-    own = [waits.kill_at_ns, waits.adopting_at_ns, waits.retry_at_ns, waits.greet_by_ns]
-    own.append(waits.sleep_at_ns)
-    moments += [at for at in own if at]
-    return min((moment for moment in moments if moment is not None), default=None)
+    return min([moment for moment in moments if moment], default=None)
 
 
 def due_step(state: CellState, packers: Packers, now_ns: int) -> Outcome | None:

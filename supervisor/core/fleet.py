@@ -8,6 +8,8 @@ back.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...protocol.classes import dataclass
 from ...protocol.host_requests import AskEvents, Attach
 from ...protocol.ids import Incarnation, RequestRef, cell_id, spare_token, worker_token
@@ -84,31 +86,32 @@ class Fleet:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.cells: Shelf[str, CellState] = Shelf()
-        self.tokens: Shelf[bytes, str] = Shelf()
-        self.sessions: Shelf[str, Session] = Shelf()
-        self.stored: Shelf[tuple[str, str], int] = Shelf()
-        self.attachments: Shelf[int, Attachment] = Shelf()
-        self.connections: Shelf[bytes, int] = Shelf()
-        self.answers: Shelf[RequestRef, Remembered] = Shelf()
-        self.keys: Shelf[tuple[str, str], tuple[str, bytes]] = Shelf()
+        self.touched: list[Shelf[Any, Any]] = []
+        self.cells: Shelf[str, CellState] = Shelf(self.touched)
+        self.tokens: Shelf[bytes, str] = Shelf(self.touched)
+        self.sessions: Shelf[str, Session] = Shelf(self.touched)
+        self.stored: Shelf[tuple[str, str], int] = Shelf(self.touched)
+        self.attachments: Shelf[int, Attachment] = Shelf(self.touched)
+        self.connections: Shelf[bytes, int] = Shelf(self.touched)
+        self.answers: Shelf[RequestRef, Remembered] = Shelf(self.touched)
+        self.keys: Shelf[tuple[str, str], tuple[str, bytes]] = Shelf(self.touched)
         self.backlogs: dict[str, Shelf[tuple[str, int], None]] = {}
-        self.notices: Shelf[str, tuple[int, ...]] = Shelf()
-        self.fork_queue: Shelf[str, None] = Shelf()
-        self.forking: Shelf[bytes, None] = Shelf()
-        self.wake_queue: Shelf[str, None] = Shelf()
-        self.restoring: Shelf[str, int] = Shelf()
-        self.pasts: Shelf[str, Past] = Shelf()
-        self.spares: Shelf[bytes, Spare] = Shelf()
-        self.kinds: Shelf[Kind, int] = Shelf()
-        self.watches: Shelf[RequestRef, Watch] = Shelf()
-        self.numbers: Shelf[str, int] = Shelf()
-        self.by_host_token: Shelf[bytes, int] = Shelf()
-        self.closing: Shelf[RequestRef, str] = Shelf()
-        self.levels: Shelf[str, tuple[str, ...]] = Shelf()
-        self.parked: Shelf[tuple[bytes, int], Attach] = Shelf()
+        self.notices: Shelf[str, tuple[int, ...]] = Shelf(self.touched)
+        self.fork_queue: Shelf[str, None] = Shelf(self.touched)
+        self.forking: Shelf[bytes, None] = Shelf(self.touched)
+        self.wake_queue: Shelf[str, None] = Shelf(self.touched)
+        self.restoring: Shelf[str, int] = Shelf(self.touched)
+        self.pasts: Shelf[str, Past] = Shelf(self.touched)
+        self.spares: Shelf[bytes, Spare] = Shelf(self.touched)
+        self.kinds: Shelf[Kind, int] = Shelf(self.touched)
+        self.watches: Shelf[RequestRef, Watch] = Shelf(self.touched)
+        self.numbers: Shelf[str, int] = Shelf(self.touched)
+        self.by_host_token: Shelf[bytes, int] = Shelf(self.touched)
+        self.closing: Shelf[RequestRef, str] = Shelf(self.touched)
+        self.levels: Shelf[str, tuple[str, ...]] = Shelf(self.touched)
+        self.parked: Shelf[tuple[bytes, int], Attach] = Shelf(self.touched)
         self.visitors: list[int] = []
-        self.places: Shelf[RequestRef, str] = Shelf()
+        self.places: Shelf[RequestRef, str] = Shelf(self.touched)
         self.entries: list[r.Entry] = []
         self.effects: list[Effect] = []
         self.draining = False
@@ -123,26 +126,24 @@ class Fleet:
 
     def mark(self) -> None:
         """A beat begins: nothing is pending but records that may wait."""
-        for shelf in self._shelves():
+        for shelf in self.touched:
             shelf.mark()
+        self.touched.clear()
 
     def undo(self) -> None:
         """The beat's commit failed: everything as it was, and nothing is spoken."""
-        for shelf in self._shelves():
+        for shelf in self.touched:
             shelf.undo()
+        self.touched.clear()
         self.entries.clear()
         self.effects.clear()
         for name in self.cells:
             self.alarms.set(name, deadline_of(self.cells[name]))
 
-    def _shelves(self) -> tuple[Shelf[object, object], ...]:
-        own = tuple(value for value in vars(self).values() if isinstance(value, Shelf))
-        return (*own, *self.backlogs.values())
-
     def backlog(self, session: str) -> Shelf[tuple[str, int], None]:
         """The session's calls that wait to be dispatched, by cell and number, oldest first."""
         if session not in self.backlogs:
-            self.backlogs[session] = Shelf()
+            self.backlogs[session] = Shelf(self.touched)
         return self.backlogs[session]
 
     def append(self, scope: str, record: r.Record, contents: tuple[r.Content, ...] = ()) -> None:
@@ -263,10 +264,16 @@ class Fleet:
 
     def next_deadline_ns(self) -> int | None:
         """When `TimePassed` is due next; None: never."""
+        first = self.alarms.first_ns()
+        if self.spares_at_ns is not None and (first is None or self.spares_at_ns < first):
+            first = self.spares_at_ns
+        if not (len(self.watches) or len(self.wake_queue)):
+            return first  # as nearly always: this is asked in every beat
         moments = [watch.deadline_ns for watch in self.watches.values()]
         if len(self.wake_queue):
             moments += self.restoring.values()
-        moments += [at for at in (self.alarms.first_ns(), self.spares_at_ns) if at is not None]
+        if first is not None:
+            moments.append(first)
         return min(moments, default=None)
 
 

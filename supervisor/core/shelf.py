@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -22,9 +22,11 @@ class Shelf(Generic[K, V]):
     The cost of both is that of the keys touched since, not of the dictionary.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, touched: list[Any] | None = None) -> None:
+        """`touched`: where a shelf notes itself when it is changed for the first time since."""
         self._now: dict[K, V] = {}
         self._before: dict[K, V | _Absent] = {}
+        self._touched: list[Any] = [] if touched is None else touched
 
     def get(self, key: K) -> V | None:
         return self._now.get(key)
@@ -33,12 +35,16 @@ class Shelf(Generic[K, V]):
         return self._now[key]
 
     def __setitem__(self, key: K, value: V) -> None:
+        if not self._before:
+            self._touched.append(self)
         self._before.setdefault(key, self._now.get(key, _ABSENT))
         self._now[key] = value
 
     def pop(self, key: K) -> V | None:
         if key not in self._now:
             return None
+        if not self._before:
+            self._touched.append(self)
         self._before.setdefault(key, self._now[key])
         return self._now.pop(key)
 

@@ -44,7 +44,10 @@ from .zygote_start import LEVELS, StartedZygote, zygote_socket
 
 
 class OsProcesses:
-    """See `ports.Processes`. `fileno()` is readable when `drain()` has something to find."""
+    """See `ports.Processes`. `fileno()` is readable when `drain()` has something to find.
+
+    Whoever rests on it may set `is_quiet`: it is known that it is not readable.
+    """
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class OsProcesses:
         self._hosts = HostWatch(self._epoll)
         self._gone: list[FleetEvent] = []
         self._memory = MemoryWatch()
+        self.is_quiet = False
         become_subreaper()
         self._seats = {
             level: ZygoteSeat(level, zygote_socket(run, level), epoch, extra, log, self._epoll)
@@ -128,14 +132,15 @@ class OsProcesses:
     # -- the port ---------------------------------------------------------------------------------
 
     def drain(self) -> list[FleetEvent]:
-        ready = {fd for fd, _ in self._epoll.poll(0)}
+        ready = set() if self.is_quiet else {fd for fd, _ in self._epoll.poll(0)}
         for seat in self._seats.values():
-            if ready.intersection(seat.filenos()):
+            if ready and ready.intersection(seat.filenos()):
                 self._on_ready(seat)
                 self._hear_zygote(seat)
             elif seat.link is not None:
                 seat.link.flush()
-        self._gone += [HostGone(attachment) for attachment in self._hosts.ended(ready)]
+        if ready:
+            self._gone += [HostGone(attachment) for attachment in self._hosts.ended(ready)]
         if self._memory.is_short():
             self._gone.append(MemoryShort())
         events, self._gone = self._gone, []

@@ -29,12 +29,15 @@ TURN_BYTES: Final = 4 * limits.MIB  # of all workers in one turn
 
 
 class WorkerDoor:
-    """Listens on a path and speaks with workers; `fileno()` is readable when there is news."""
+    """Listens on a path and speaks with workers; `fileno()` is readable when there is news.
+
+    Whoever rests on it may set `is_quiet`: it is known that it is not readable.
+    """
 
     def __init__(self, path: Path) -> None:
         """Bind, or raise `OSError`; who is expected is set in `tokens`."""
         self.path = path
-        self.tokens = WorkerTokens()
+        self.tokens, self.is_quiet = WorkerTokens(), False
         self._epoll = select.epoll()
         self._entrance = Entrance(path, self._epoll)
         self._listener = Listener(self._welcome)
@@ -56,7 +59,7 @@ class WorkerDoor:
         events: list[FleetEvent] = []
         for connection in self._costs.rested(now):
             self._watch(connection)
-        knocks = self._poll()
+        knocks = not self.is_quiet and self._poll()
         if self._strangers or self._large.wanted or self._entrance.is_shut:
             self._look_at_clock(events, now)
         if self._active:

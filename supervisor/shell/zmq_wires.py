@@ -20,6 +20,8 @@ from .worker_door import WorkerDoor
 
 BACKLOG: Final = 4_096  # connections that may wait to be accepted in a burst
 # Plain ints: combining the flags' own type for each part costs more than sending it.
+_EVENTS: Final = int(zmq.EVENTS)
+_POLLIN: Final = int(zmq.POLLIN)
 _MORE: Final = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 _LAST: Final = int(zmq.NOBLOCK)
 
@@ -34,6 +36,8 @@ class ZmqWires:
         self.worker_endpoint = worker_endpoint
         self.hosts = self._router(host_endpoint)
         self.workers = WorkerDoor(Path(worker_endpoint.removeprefix("ipc://")))
+        self._hosts_wait = False
+        self._hosts_quiet = False
 
     def _router(self, endpoint: str) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self.context.socket(zmq.ROUTER)
@@ -57,8 +61,21 @@ class ZmqWires:
         return events + asked
 
     def hosts_wait(self) -> bool:
-        """Whether a host's message can be read; to be asked before resting on the descriptor."""
-        return bool(int(self.hosts.get(zmq.EVENTS)) & zmq.POLLIN)
+        """Whether a host's message can be read; to be asked before resting on the descriptor.
+
+        If not, hosts are not looked for again before `rouse`.
+        """
+        self._hosts_wait = self._has_news()
+        self._hosts_quiet = not self._hosts_wait
+        return self._hosts_wait
+
+    def rouse(self) -> None:
+        """The descriptor of hosts has had news."""
+        self._hosts_quiet = False
+
+    def _has_news(self) -> bool:
+        # Asking is much cheaper than an exception, and most askings find nothing.
+        return bool(int(self.hosts.get(_EVENTS)) & _POLLIN)
 
     def wait_s(self) -> float | None:
         """How long until workers must be looked after, whether or not anything arrives."""
@@ -66,10 +83,10 @@ class ZmqWires:
 
     def drain_hosts(self, most: int) -> list[FleetEvent]:
         events: list[FleetEvent] = []
-        while len(events) < most:
-            # Asking is much cheaper than an exception, and most askings find nothing.
-            if not self.hosts_wait():
-                break
+        if self._hosts_quiet:
+            return events
+        while len(events) < most and (self._hosts_wait or self._has_news()):
+            self._hosts_wait = False
             try:
                 who, *frames = self.hosts.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:

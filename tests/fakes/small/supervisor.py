@@ -38,7 +38,7 @@ DAY_NS = 86_400_000_000_000  # what is put off for longer is put off for ever
 OPENED = frozenset({Cell, CellState})
 #: What a fleet has beside its shelves: in a mind, empty between beats, or of no consequence.
 KNOWN = {"world", "backlogs", "visitors", "entries", "effects", "draining", "listed", "dropped"}
-KNOWN |= {"alarms", "finished", "journal", "spares_at_ns"}
+KNOWN |= {"alarms", "finished", "journal", "spares_at_ns", "touched"}
 
 
 class Mind(NamedTuple):
