@@ -22,9 +22,11 @@ from typing import Any, NoReturn
 import machine
 import plots
 import report
+import zmq
 from cases import MANY, Case, all_cases
 from contender import Contender, NotHereError
 from peer_side import PLACES, Peers
+from tidemark import TidemarkError
 
 SECONDS = 660.0  # of a full run: with the installation it has to be less than 15 minutes
 
@@ -45,12 +47,15 @@ def main() -> int:
         return 2
     facts = machine.machine() | {"durability": asked.durability, "seed": asked.seed}
     facts |= {"rounds": asked.rounds or "full", "many": asked.many, "peers": peers.versions()}
-    began = time.monotonic()
+    began, status = time.monotonic(), 0
     try:
         asyncio.run(measure(cases, asked, began + asked.seconds))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except (RuntimeError, OSError, zmq.ZMQError, TidemarkError) as error:
+        print(f"stopped, with what there is: {type(error).__name__}: {error}", file=sys.stderr)
+        status = 1
     figures = {
         case.name: report.case_figures(case) for case in cases if case.blocks or case.missing
     }
@@ -60,7 +65,7 @@ def main() -> int:
     print("  ".join(f"{name} {value}" for name, value in facts["peers"].items()))
     if asked.json is not None:
         write(asked.json, {"machine": facts, "cases": figures})
-    return 0
+    return status
 
 
 def arguments() -> argparse.Namespace:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from resource import struct_rusage
@@ -150,9 +151,13 @@ class Nursery:
         """The end of this worker has been noted."""
         self._ended.pop(token, None)
 
-    def reap(self) -> list[Ended]:
-        """Take every end that has happened; kills what ended workers have left running."""
-        ends = []
+    def reap(self, tell: Callable[[Ended], None] = lambda end: None) -> None:
+        """Take every end that has happened; kills what ended workers have left running.
+
+        `tell` is called with each end before what belonged to the worker is removed: somebody may
+        wait for the news, and nobody for that.
+        """
+        ended = []
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -163,11 +168,13 @@ class Nursery:
             self._janitors.discard(pid)
             child = self._by_pid.pop(pid, None)
             if child is not None:
-                ends.append(self._end(child, os.waitstatus_to_exitcode(status), usage))
+                tell(self._end(child, os.waitstatus_to_exitcode(status), usage))
+                ended.append(child)
         for orphan in self._orphans():
             # A child of ours that nobody has waited for: its number cannot belong to another.
             os.kill(orphan, signal.SIGKILL)
-        return ends
+        for child in ended:
+            self._vacate(child.berth)
 
     def _end(self, child: Child, status: int, usage: struct_rusage) -> Ended:
         del self._by_token[child.token]
@@ -179,7 +186,6 @@ class Nursery:
         if reason:
             print(f"worker {child.pid_outside}: {reason} (exit status {status})", file=sys.stderr)
         end = self._ended[child.token] = _end_of(child, status, usage, reason)
-        self._vacate(child.berth)
         while len(self._ended) > ENDED_MAX:
             del self._ended[next(iter(self._ended))]
         return end

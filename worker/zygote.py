@@ -245,5 +245,4 @@ class Zygote:
             return
         if signal.SIGTERM in received:
             self._is_quitting = True
-        for end in self._nursery.reap():
-            self._say(end)
+        self._nursery.reap(self._say)

@@ -15,6 +15,7 @@ import msgpack
 import zmq
 
 ENDS_SECONDS_MAX = 5.0
+ANSWER_MS_MAX = 60_000
 
 
 class MinimumHost:
@@ -35,6 +36,7 @@ class MinimumHost:
         self._context = zmq.Context()
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
         self._socket.linger = 0
+        self._socket.rcvtimeo = ANSWER_MS_MAX
         self._socket.connect(f"ipc://{directory}/host.sock")
         self._made = 0
         deadline = perf_counter() + ENDS_SECONDS_MAX

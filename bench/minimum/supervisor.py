@@ -25,6 +25,7 @@ import msgpack
 import zmq
 
 EVENTS_MAX = 256
+AGAIN_MS = 1  # before the zygote is asked for the rest of many workers
 SYNCHRONOUS = {"power": "FULL", "crash": "NORMAL"}
 Row = tuple[int, str, int, bytes]
 
@@ -100,9 +101,13 @@ class Zygote:
         return int(pid)
 
     def speak(self) -> None:
-        """Have forked what waits for it."""
+        """Have forked what waits for it, as far as the zygote takes it now."""
         while self.to_fork:
-            self.socket.send(b"%d" % self.to_fork.popleft())
+            try:
+                self.socket.send(b"%d" % self.to_fork[0])
+            except BlockingIOError:
+                return
+            self.to_fork.popleft()
 
     def end(self) -> None:
         """End it, and with it the workers."""
@@ -149,7 +154,8 @@ class Minimum:
             while self._drain():
                 self.journal.commit()
                 self._speak()
-            ready = dict(poller.poll())
+            ready = dict(poller.poll(AGAIN_MS if self.zygote.to_fork else None))
+            self.zygote.speak()
             if lifeline in ready:
                 return
 

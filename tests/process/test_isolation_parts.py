@@ -41,7 +41,8 @@ nursery = Nursery(Broken(sys.argv[1], namespaces.open_proc()), Reproducible.__ne
 token = bytes(range(16))
 nursery.fork(Fork(token, "c1", Incarnation(1, 1), "ipc:///nowhere", Limits()))
 deadline = time.monotonic() + 10
-while not (ends := nursery.reap()) and time.monotonic() < deadline:
+ends = []
+while not (nursery.reap(ends.append) or ends) and time.monotonic() < deadline:
     time.sleep(0.01)
 (end,) = ends
 print(end.token == token, end.status, end.killed, end.reason, sep="|")
