@@ -154,10 +154,9 @@ class Minimum:
             while self._drain():
                 self.journal.commit()
                 self._speak()
-            ready = dict(poller.poll(AGAIN_MS if self.zygote.to_fork else None))
-            self.zygote.speak()
-            if lifeline in ready:
+            if lifeline in dict(poller.poll(AGAIN_MS if self.zygote.to_fork else None)):
                 return
+            self.zygote.speak()
 
     def _drain(self) -> bool:
         taken = 0
