@@ -156,7 +156,12 @@ class ToolBench:
         call = offered.call
         key = ids.call_key(call.cell, call.number)
         _CURRENT.set(CurrentCall(key, call.cell, offered.session, offered.attempt))
-        return await self._outcome(offered)
+        outcome = await self._outcome(offered)
+        task = asyncio.current_task()
+        if task is not None:
+            # Now, and not in the loop's next turn: so it is there before the cell is resumed.
+            self._tell(task, outcome)
+        return outcome
 
     async def _outcome(self, offered: CallOffered) -> Outcome:
         tool = self._tools.get(offered.tool)

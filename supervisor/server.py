@@ -90,7 +90,9 @@ class Server:
             spares=settings.spares,
             hibernate_ns=int(settings.hibernate_seconds * 1e9),
         )
-        return Loop(Ports(self._store, self._wires, self._processes, self._clock), world)
+        loop = Loop(Ports(self._store, self._wires, self._processes, self._clock), world)
+        loop.linger = self._wires.linger
+        return loop
 
     def _expects(self, token: bytes) -> bool:
         """Whether one of our cells has, or will have, a worker with this token."""

@@ -7,13 +7,22 @@ its concern.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from ...protocol.classes import dataclass, field
 from ...protocol.host_answers import Refused
 from ...protocol.ids import RequestRef
+from ...protocol.worker_messages import Confirmed, Said
 from ..core import turn
 from ..core.effects import Effect, TellConnection
-from ..core.events import FleetEvent, HostAsked, HostGarbled, HostGone, TimePassed
+from ..core.events import (
+    FleetEvent,
+    HostAsked,
+    HostGarbled,
+    HostGone,
+    TimePassed,
+    WorkerSpoke,
+)
 from ..core.fleet import Fleet, World
 from ..core.forgetting import forget_cells, sweep
 from ..core.records import LAZY, Entry
@@ -44,6 +53,10 @@ class Loop:
     Raises out of `beat()`: `Fenced` when a newer supervisor has the journal, and `JournalBroken`
     when what is on the disk is not known: then the loop is done, and a new one recovers from what
     is there.
+
+    Attributes:
+        linger: set by whoever turns the crank with real sockets: waits for a moment, and less if
+            something arrives. None: nobody waits.
     """
 
     def __init__(self, ports: Ports, world: World) -> None:
@@ -58,6 +71,7 @@ class Loop:
         self._lazy_since_ns = 0
         self._retire_at_ns = ports.clock.now_ns() + RETIRE_AGAIN_NS
         self._ready: deque[FleetEvent] = deque()
+        self.linger: Callable[[], None] | None = None
         _recover(self.fleet, ports)
         self._speak()
 
@@ -67,6 +81,9 @@ class Loop:
         """One round. True: something was done, so look again before waiting."""
         now_ns = self.ports.clock.now_ns()
         events = self._drain(now_ns)
+        if self.linger is not None and self._is_half_said(events):
+            self.linger()
+            events += self.ports.wires.drain(EVENTS_MAX)
         if events:
             self._decide_and_commit(events, now_ns)
         elif self._lazy and now_ns - self._lazy_since_ns >= LAZY_NS_MAX:
@@ -74,6 +91,25 @@ class Loop:
         elif now_ns >= self._retire_at_ns and not self.trouble:
             self._retire(now_ns)
         return bool(events)
+
+    def _is_half_said(self, events: list[FleetEvent]) -> bool:
+        """Whether all there is to do is to note that a worker has gone on, with an input to take.
+
+        Most of them are at their next frontier a moment later; then both share a commit.
+        """
+        if len(events) != 1 or not isinstance(event := events[0], WorkerSpoke):
+            return False
+        said = event.message
+        if not isinstance(said, Said) or len(said.items) != 1:
+            return False
+        state = self.fleet.by_token(event.token)
+        resuming = None if state is None else state.waits.resuming
+        return (
+            isinstance(said.items[0], Confirmed)
+            and state is not None
+            and resuming is not None
+            and resuming.brought > state.cell.taken
+        )
 
     def _retire(self, now_ns: int) -> None:
         """Let the journal forget some finished cells; only when there is nothing else to do."""

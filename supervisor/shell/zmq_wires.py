@@ -6,6 +6,7 @@ Hosts are trusted with the memory of their supervisor, workers are not; see `wor
 from __future__ import annotations
 
 import os
+import select
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,8 @@ from .worker_door import WorkerDoor
 
 BACKLOG: Final = 4_096  # connections that may wait to be accepted in a burst
 # Plain ints: combining the flags' own type for each part costs more than sending it.
+LINGER_SECONDS: Final = 0.0003
+SELECT_MAX: Final = 1024
 _EVENTS: Final = int(zmq.EVENTS)
 _POLLIN: Final = int(zmq.POLLIN)
 _MORE: Final = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
@@ -38,6 +41,9 @@ class ZmqWires:
         self.workers = WorkerDoor(Path(worker_endpoint.removeprefix("ipc://")))
         self._hosts_wait = False
         self._hosts_quiet = False
+        self._descriptors = [int(self.hosts.get(zmq.FD)), self.workers.fileno()]
+        # An epoll cannot wait for less than a millisecond.
+        self._may_select = max(self._descriptors) < SELECT_MAX
 
     def _router(self, endpoint: str) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self.context.socket(zmq.ROUTER)
@@ -68,6 +74,13 @@ class ZmqWires:
         self._hosts_wait = self._has_news()
         self._hosts_quiet = not self._hosts_wait
         return self._hosts_wait
+
+    def linger(self) -> None:
+        """Wait until something may have arrived, or for `LINGER_SECONDS`."""
+        if self._may_select:
+            select.select(self._descriptors, (), (), LINGER_SECONDS)
+            self.rouse()
+            self.workers.is_quiet = False
 
     def rouse(self) -> None:
         """The descriptor of hosts has had news."""
