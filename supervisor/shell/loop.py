@@ -81,7 +81,7 @@ class Loop:
         """One round. True: something was done, so look again before waiting."""
         now_ns = self.ports.clock.now_ns()
         events = self._drain(now_ns)
-        if self.linger is not None and self._is_half_said(events):
+        if self.linger is not None and _is_half_said(self.fleet, events):
             self.linger()
             events += self.ports.wires.drain(EVENTS_MAX)
         if events:
@@ -91,25 +91,6 @@ class Loop:
         elif now_ns >= self._retire_at_ns and not self.trouble:
             self._retire(now_ns)
         return bool(events)
-
-    def _is_half_said(self, events: list[FleetEvent]) -> bool:
-        """Whether all there is to do is to note that a worker has gone on, with an input to take.
-
-        Most of them are at their next frontier a moment later; then both share a commit.
-        """
-        if len(events) != 1 or not isinstance(event := events[0], WorkerSpoke):
-            return False
-        said = event.message
-        if not isinstance(said, Said) or len(said.items) != 1:
-            return False
-        state = self.fleet.by_token(event.token)
-        resuming = None if state is None else state.waits.resuming
-        return (
-            isinstance(said.items[0], Confirmed)
-            and state is not None
-            and resuming is not None
-            and resuming.brought > state.cell.taken
-        )
 
     def _retire(self, now_ns: int) -> None:
         """Let the journal forget some finished cells; only when there is nothing else to do."""
@@ -270,6 +251,26 @@ class Loop:
         moments = [self.fleet.next_deadline_ns(), lazy_ns]
         due = [moment for moment in moments if moment is not None]
         return max(0, min(due) - now_ns) if due else None
+
+
+def _is_half_said(fleet: Fleet, events: list[FleetEvent]) -> bool:
+    """Whether all there is to do is to note that a worker has gone on, with an input to take.
+
+    Most of them are at their next frontier a moment later; then both share a commit.
+    """
+    if len(events) != 1 or not isinstance(event := events[0], WorkerSpoke):
+        return False
+    said = event.message
+    if not isinstance(said, Said) or len(said.items) != 1:
+        return False
+    state = fleet.by_token(event.token)
+    resuming = None if state is None else state.waits.resuming
+    return (
+        isinstance(said.items[0], Confirmed)
+        and state is not None
+        and resuming is not None
+        and resuming.brought > state.cell.taken
+    )
 
 
 def _journal_refusal(event: HostAsked, why: str, journal: int) -> TellConnection:
