@@ -64,8 +64,7 @@ class Server:
         self._wires = ZmqWires(self.endpoint, self.directory.worker_endpoint)
         self._wires.workers.tokens.admits = self._expects
         self._loop = self._new_loop()
-        self._stop = ""
-        self._leave_at_ns = 0
+        self._stop, self._leave_at_ns = "", 0
         self._idle_since_ns = self._clock.now_ns()
         self._host = _own_host(settings)
         if settings.private and not self._host:
@@ -90,9 +89,8 @@ class Server:
             spares=settings.spares,
             hibernate_ns=int(settings.hibernate_seconds * 1e9),
         )
-        loop = Loop(Ports(self._store, self._wires, self._processes, self._clock), world)
-        loop.linger = self._wires.linger
-        return loop
+        ports = Ports(self._store, self._wires, self._processes, self._clock)
+        return Loop(ports, world, self._wires.linger)
 
     def _expects(self, token: bytes) -> bool:
         """Whether one of our cells has, or will have, a worker with this token."""

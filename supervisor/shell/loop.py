@@ -52,26 +52,22 @@ class Loop:
 
     Raises out of `beat()`: `Fenced` when a newer supervisor has the journal, and `JournalBroken`
     when what is on the disk is not known: then the loop is done, and a new one recovers from what
-    is there.
-
-    Attributes:
-        linger: set by whoever turns the crank with real sockets: waits for a moment, and less if
-            something arrives. None: nobody waits.
+    is there. `linger` waits for a moment, and less if something arrives; None: nobody waits.
     """
 
-    def __init__(self, ports: Ports, world: World) -> None:
-        self.ports = ports
+    def __init__(
+        self, ports: Ports, world: World, linger: Callable[[], None] | None = None
+    ) -> None:
+        self.ports, self.linger = ports, linger
         self.fleet = Fleet(world)
         self.kept = KeptContents(ports.store)
         self.speaker = Speaker(self.fleet, ports, self.kept)
         self.stalled: list[FleetEvent] = []
-        self.stall_ends_ns = 0
-        self.trouble = ""
+        self.stall_ends_ns, self.trouble = 0, ""
         self._lazy: list[Entry] = []
         self._lazy_since_ns = 0
         self._retire_at_ns = ports.clock.now_ns() + RETIRE_AGAIN_NS
         self._ready: deque[FleetEvent] = deque()
-        self.linger: Callable[[], None] | None = None
         _recover(self.fleet, ports)
         self._speak()
 
