@@ -57,6 +57,9 @@ def test_every_property_of_every_level_with_mechanism_and_how_it_was_tried(who: 
     assert ("level restricted cannot be had" in ran.stderr) == (ran.returncode == 1)
 
 
+@pytest.mark.skipif(
+    bool(os.environ.get("TIDEMARK_TEST_LEVEL")), reason="the level of sessions is prescribed"
+)
 def test_what_it_says_is_what_a_session_gets() -> None:
     found = by_check(command("doctor", "--json"))
     with tidemark.Session() as session:

@@ -16,7 +16,7 @@ from tidemark.protocol.zygote_messages import Kill
 
 from fakes import constructs
 from fakes.lives import live, relive
-from fakes.supervisor_end import ZygoteEnd
+from fakes.supervisor_end import ZygoteEnd, only_without_walls
 
 NOTHING_LEFT = random.Random()
 
@@ -51,7 +51,13 @@ def test_it_is_the_same_again(name: str, first: ZygoteEnd, second: ZygoteEnd) ->
         assert once.error is None or name in {"exception-group", "traceback", "recursion"}
 
 
-@pytest.mark.parametrize("name", constructs.FLAGGED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=only_without_walls if "subprocess" in name else ())
+        for name in constructs.FLAGGED
+    ],
+)
 def test_what_cannot_be_told_again_says_so(name: str, first: ZygoteEnd) -> None:
     cell = first.fork()
     cell.start(constructs.FLAGGED[name])
@@ -88,6 +94,7 @@ def test_another_seed_is_another_chance(first: ZygoteEnd) -> None:
     assert live(first, source, random.Random(1)).text != live(first, source, random.Random(2)).text
 
 
+@only_without_walls
 def test_forked_children_have_randomness_and_time_of_their_own(first: ZygoteEnd) -> None:
     source = """
 import os, time
