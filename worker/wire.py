@@ -95,11 +95,13 @@ class Wire:
 
     def receive(self) -> list[bytes] | None:
         """The next message's frames; None: nothing is here."""
-        try:
-            return self._socket.recv_multipart(_LAST)
-        except zmq.Again:
-            self._check()
-            return None
+        while True:
+            try:
+                return self._socket.recv_multipart(_LAST)
+            except zmq.Again:
+                # Looking whether there is a connection may take the news of what has come since.
+                if not self._must_stay or not self.has_news():
+                    return None
 
     def has_news(self) -> bool:
         """Whether something can be received now."""
