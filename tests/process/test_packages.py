@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,10 @@ def test_without_preloading_a_path_is_only_searched(place: Path, level: str) -> 
         assert "No module named 'tides'" in (end.error or "")
 
 
+@pytest.mark.skipif(
+    os.environ.get("TIDEMARK_TEST_LEVEL") == "process",
+    reason="nothing is tried out for level process: its first cell is told",
+)
 def test_a_module_that_cannot_be_preloaded_is_named_with_what_helps() -> None:
     session = tidemark.Session(preload=["no_such_module"])
     with pytest.raises(tidemark.IsolationUnavailableError) as caught:
