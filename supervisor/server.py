@@ -50,7 +50,7 @@ class Server:
         return_large_blocks()
         collect_seldom()
         self.directory = directory
-        self._store = SqliteStore(self.directory.journal, settings.durability)
+        self._store = _journal(directory, settings)
         self._clock = SystemClock(self._store.last_at_ns)
         self.endpoint = settings.listen or self.directory.host_endpoint
         self._processes = OsProcesses(
@@ -198,7 +198,7 @@ class Server:
         """What is on the disk is not known any more: begin again from what is there."""
         self._store.close()
         try:
-            self._store = SqliteStore(self.directory.journal, self._settings.durability)
+            self._store = _journal(self.directory, self._settings)
         except JournalError as error:
             self._stop = f"fenced: {error}"
             return
@@ -236,6 +236,10 @@ class Server:
 
 _DRAINING = ("SIGTERM", "SIGINT", "SIGHUP")
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def _journal(directory: StateDirectory, settings: Settings) -> SqliteStore:
+    return SqliteStore(directory.journal, settings.durability, in_thread=True)
 
 
 def _own_host(settings: Settings) -> list[int]:

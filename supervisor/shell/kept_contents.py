@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import Final
 
 from ..core.records import CellCreated, Entry
 from .ports import Store
 
-KEPT_BYTES_MAX = 32 * 1024 * 1024
+KEPT_BYTES_MAX: Final = 8 * 1024 * 1024
+ENTRY_BYTES: Final = 250  # of memory, besides the content: many are small
+# What is larger costs more to keep beside its copies on the way than to read back once.
+CONTENT_BYTES_MAX: Final = 256 * 1024
 
 
 class KeptContents:
@@ -24,15 +28,21 @@ class KeptContents:
         """Remember what has just been committed."""
         for entry in entries:
             for content in entry.contents:
-                key = (content.cell, content.kind, content.number)
-                self._bytes += len(content.body) - len(self._kept.pop(key, b""))
-                self._kept[key] = content.body
+                self._put((content.cell, content.kind, content.number), content.body)
             if isinstance(entry.record, CellCreated) and len(entry.record.source) < 65536:
                 self._created[entry.record.cell] = entry.record
         while self._bytes > KEPT_BYTES_MAX:
-            self._bytes -= len(self._kept.popitem(last=False)[1])
+            self._bytes -= ENTRY_BYTES + len(self._kept.popitem(last=False)[1])
         while len(self._created) > 256:
             self._created.popitem(last=False)
+
+    def _put(self, key: tuple[str, str, int], body: bytes) -> None:
+        older = self._kept.pop(key, None)
+        if older is not None:
+            self._bytes -= ENTRY_BYTES + len(older)
+        if len(body) <= CONTENT_BYTES_MAX:
+            self._kept[key] = body
+            self._bytes += ENTRY_BYTES + len(body)
 
     def get(self, cell: str, kind: str, first: int, stop: int) -> list[bytes]:
         """Contents numbered `first` up to (without) `stop`."""

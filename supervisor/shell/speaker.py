@@ -8,7 +8,7 @@ from typing import Any
 import msgpack
 
 from ...protocol import codec, limits
-from ...protocol.host_answers import Answer, Answered, CallOffered, EventGiven, Refused, ToHost
+from ...protocol.host_answers import Answer, Answered, CallOffered, Refused, ToHost
 from ...protocol.host_requests import CallRef
 from ...protocol.ids import RequestRef
 from ...protocol.packed import PackedCall, PackedEvent
@@ -16,6 +16,7 @@ from ..core import effects as f
 from ..core import records as r
 from ..core.facts import EventMark
 from ..core.fleet import Fleet
+from . import event_answers
 from . import journal_schema as schema
 from .kept_contents import KeptContents
 from .ports import Ports
@@ -67,13 +68,13 @@ class Speaker:
         connection = self._connection(to.attachment)
         if connection is None:
             return  # the host will attach again and repeat its request
-        content = codec.pack_body(answer)
-        parts = max(1, -(-len(content) // CHUNK_BYTES))
+        self._send(connection, to, [codec.pack_body(answer)])
+
+    def _send(self, connection: bytes, to: RequestRef, content: list[bytes]) -> None:
+        count = -(-sum(map(len, content)) // CHUNK_BYTES)
         journal = self._ports.store.last_number
-        for part in range(parts):
-            piece = content[part * CHUNK_BYTES : (part + 1) * CHUNK_BYTES]
-            message = Answered(to.number, journal, part + 1, parts, piece)
-            self._tell(connection, message)
+        for number, part in enumerate(event_answers.parts(content, CHUNK_BYTES), 1):
+            self._tell(connection, Answered(to.number, journal, number, count, part))
 
     def _reply(self, effect: f.Reply) -> None:
         self.answer(effect.to, effect.answer)
@@ -108,11 +109,18 @@ class Speaker:
         self._refuse(f.Refuse(effect.to, "replay_diverged", text, attributes))
 
     def _give_event(self, effect: f.GiveEvent) -> None:
-        self.answer(effect.to, EventGiven(self.event(effect.cell, effect.event)))
+        connection = self._connection(effect.to.attachment)
+        if connection is None:
+            return
+        bodies = self._kept.get(effect.cell, r.OUTPUT, effect.event.start, effect.event.stop)
+        event = self._event(effect.cell, effect.event, [])
+        self._send(connection, effect.to, event_answers.pieces(event, bodies))
 
     def event(self, cell: str, mark: EventMark) -> PackedEvent:
         """An event with its contents, from the journal."""
-        bodies = self._kept.get(cell, r.OUTPUT, mark.start, mark.stop)
+        return self._event(cell, mark, self._kept.get(cell, r.OUTPUT, mark.start, mark.stop))
+
+    def _event(self, cell: str, mark: EventMark, bodies: list[bytes]) -> PackedEvent:
         calls = []
         for call in mark.calls:
             arguments = self._kept.get(cell, r.ARGUMENTS, call.number, call.number + 1)

@@ -17,6 +17,7 @@ from ..core import records as r
 from ..core.facts import EventMark
 from . import journal_schema as schema
 from . import retention
+from .checkpoints import Checkpoints
 from .journal_rows import Rows
 from .kept_output import Tail, acknowledged, event_of, trim
 from .ports import Fenced, JournalBroken, JournalFull
@@ -29,11 +30,13 @@ SYNCHRONOUS: Final = {"power": "FULL", "crash": "NORMAL"}
 class SqliteStore(SqliteReading):
     """See `ports.Store`. One connection, used by one thread; another process may only read.
 
+    With `in_thread` a second one moves the log into the database (see `checkpoints`).
+
     `durability` "power": a commit survives a power cut (WAL, synchronous=FULL); "crash": the death
     of any process.
     """
 
-    def __init__(self, path: Path, durability: str) -> None:
+    def __init__(self, path: Path, durability: str, *, in_thread: bool = False) -> None:
         """Open or make the journal, and begin a new epoch.
 
         Raises:
@@ -49,6 +52,7 @@ class SqliteStore(SqliteReading):
             raise self._unusable(error) from None
         try:
             self._prepare(durability)
+            self._checkpoints = Checkpoints(path, self._sql, durability) if in_thread else None
             self.journal_id, self.secret = self._identity()
             self._epoch = self._new_epoch()
             kept = int(self._one("SELECT value FROM meta WHERE key = 'last'") or 0)
@@ -141,6 +145,8 @@ class SqliteStore(SqliteReading):
         self._chains.update(chains)
         self._tails.update(tails)
         self._last = number
+        if self._checkpoints is not None:
+            self._checkpoints.committed(sum(len(c.body) for e in entries for c in e.contents))
         return number
 
     @contextmanager
@@ -217,4 +223,6 @@ class SqliteStore(SqliteReading):
             self._sql.execute("ROLLBACK")
 
     def close(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.close()
         self._sql.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,14 @@ from tidemark.protocol.limits import Limits
 from tidemark.protocol.packed import CellKind, EventKind, OutputKind, PackedOutput, Stepping
 from tidemark.supervisor.core import records as r
 from tidemark.supervisor.core.facts import EventMark
+from tidemark.supervisor.shell import checkpoints
 from tidemark.supervisor.shell import journal_schema as schema
 from tidemark.supervisor.shell.journal_check import check
 from tidemark.supervisor.shell.snapshot import Snapshot
 from tidemark.supervisor.shell.sqlite_store import SqliteStore
 
 from fakes.power_cut import Disk
-from fakes.sqlite_files import Step, library, recorded
+from fakes.sqlite_files import Step, Write, library, recorded
 
 COMMITS = 160
 NAME = "journal.db"
@@ -117,6 +119,8 @@ def tell(path: Path, seed: int, settings: str) -> Story:
 
 
 def _opened(path: Path, settings: str) -> SqliteStore:
+    if settings == "thread":
+        return SqliteStore(path, "power", in_thread=True)
     store = SqliteStore(path, "crash" if settings == "crash" else "power")
     store._sql.execute("PRAGMA wal_autocheckpoint = 64")
     if settings == "off":
@@ -180,6 +184,19 @@ def test_power_keeps_every_acknowledged_commit(tmp_path: Path, cuts: int) -> Non
         story = tell(told / NAME, seed, "power")
         found = cut_often(story, min(cuts, 500), seed, tmp_path)
         assert not any(found), (seed, [each for each in found if each][:3])
+
+
+@pytest.mark.timeout(0)
+def test_power_keeps_every_commit_while_a_thread_moves_the_log(
+    tmp_path: Path, cuts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "PAGES", 64)
+    story = tell(tmp_path / NAME, 1, "thread")
+    names = [step.path for step in story.steps if isinstance(step, Write)]
+    turns = sum(one != two for one, two in pairwise(names))
+    assert turns > 20, "it was not moved while commits went on"
+    found = cut_often(story, min(cuts, 200), 1, tmp_path)
+    assert not any(found), [each for each in found if each][:3]
 
 
 def test_crash_loses_the_end_and_nothing_else(tmp_path: Path) -> None:

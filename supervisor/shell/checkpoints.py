@@ -1,0 +1,107 @@
+"""Moves what was committed from SQLite's log into its database, beside the beats.
+
+By itself SQLite does this in the commit that fills the log, and one beat in a hundred waits for
+thousands of pages and two syncs; on a busy disk, for seconds. Here a thread with a connection of
+its own does it while commits go on. A log that is written all the time is never found at its end,
+so the last few pages are moved by the one who writes: then the log begins again at its front,
+stays small, and a commit need not make its file longer.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+PAGE_BYTES: Final = 4_096
+PAGES: Final = 1_000  # SQLite's own measure of a log that is worth moving
+COMMIT_PAGES: Final = 6  # that a small commit writes; a guess is enough, see `committed`
+LAST_PAGES_MAX: Final = 128  # that a beat moves
+LOG_PAGES_MAX: Final = 65_536  # 256 MiB; then a beat moves what is left, whatever it takes
+LOG_BYTES_KEPT: Final = 16 * 1024 * 1024  # of a log that was longer once
+END_SECONDS_MAX: Final = 10.0
+
+
+class Checkpoints:
+    """Of one journal, for the thread that writes it. Owns the moving thread.
+
+    What was written is guessed, as SQLite does not tell it for nothing: the guess decides when
+    something is moved, never what.
+    """
+
+    def __init__(self, path: Path, sql: sqlite3.Connection, durability: str) -> None:
+        """`sql` is the writer's connection; it makes no checkpoints by itself from now on."""
+        self._path, self._sql = path, sql
+        self._synchronous = int(sql.execute("PRAGMA synchronous").fetchone()[0])
+        # Where commits are synced, the few pages cost a beat what one more commit does. Where they
+        # are not, a beat never waits for the disk while that can be helped.
+        self._ends_early = durability == "power"
+        self._pages = 0
+        self._is_moving = False
+        self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._moved: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        sql.execute("PRAGMA wal_autocheckpoint = 0")
+        sql.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
+
+    def committed(self, size: int) -> None:
+        """A commit with contents of so many bytes was made. Takes a moment, seldom more."""
+        self._pages += COMMIT_PAGES + size // PAGE_BYTES
+        if not self._moved.empty():
+            self._has_moved(self._moved.get())
+        if self._pages >= PAGES and not self._is_moving:
+            self._ask()
+
+    def _ask(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="checkpoints", daemon=True)
+            self._thread.start()
+        self._pages, self._is_moving = 0, True
+        self._asked.put(True)
+
+    def _has_moved(self, log_pages: int) -> None:
+        """The thread is done with what the log held when it began; a rest may be left."""
+        self._is_moving = False
+        is_short = self._ends_early and self._pages <= LAST_PAGES_MAX
+        if is_short or log_pages > LOG_PAGES_MAX:
+            try:
+                _move(self._sql)
+            except sqlite3.Error as error:
+                _tell(error)
+            self._pages = 0
+
+    def close(self) -> None:
+        """Wait for what is being moved, at most 10 s; nothing is moved afterwards."""
+        if self._thread is not None:
+            self._asked.put(False)
+            self._thread.join(END_SECONDS_MAX)
+
+    # -- the moving thread ------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        while self._asked.get():
+            try:
+                sql = sqlite3.connect(self._path, isolation_level=None, timeout=5.0)
+                with closing(sql):
+                    sql.execute(f"PRAGMA synchronous = {self._synchronous}")
+                    pages = _move(sql)
+            except sqlite3.Error as error:
+                _tell(error)
+                pages = 0
+            self._moved.put(pages)
+
+
+def _move(sql: sqlite3.Connection) -> int:
+    """Move what nobody hinders. Returns the pages that the log holds, moved ones as well."""
+    _, pages, _ = sql.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return int(pages)
+
+
+def _tell(error: sqlite3.Error) -> None:
+    # Nothing is lost, all of it is in the log. It is tried again; what is wrong with the disk the
+    # next commit will meet, too.
+    print(f"tidemark supervisor: no checkpoint: {error}", file=sys.stderr)

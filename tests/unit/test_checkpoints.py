@@ -1,0 +1,87 @@
+"""The log is moved into the database beside the commits, and stays small."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tidemark.supervisor.shell import checkpoints
+from tidemark.supervisor.shell.checkpoints import Checkpoints
+
+from fakes.waiting import until
+
+PAGE = b"x" * 4_000
+
+
+class Journal:
+    """A database that is written like the journal, a page a commit."""
+
+    def __init__(self, path: Path, durability: str) -> None:
+        self.path = path
+        self.sql = sqlite3.connect(path, isolation_level=None)
+        self.sql.execute("PRAGMA journal_mode = WAL")
+        self.sql.execute("CREATE TABLE pages (number INTEGER PRIMARY KEY, body BLOB)")
+        self.checkpoints = Checkpoints(path, self.sql, durability)
+
+    def commit(self, pages: int = 1) -> None:
+        with self.sql:
+            self.sql.executemany("INSERT INTO pages (body) VALUES (?)", [[PAGE]] * pages)
+        self.checkpoints.committed(pages * checkpoints.PAGE_BYTES)
+
+    @property
+    def log_bytes(self) -> int:
+        return self.path.with_name(f"{self.path.name}-wal").stat().st_size
+
+    @property
+    def moved_bytes(self) -> int:
+        return self.path.stat().st_size
+
+    def close(self) -> None:
+        self.checkpoints.close()
+        self.sql.close()
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Callable[[str], Journal]]:
+    journals: list[Journal] = []
+
+    def open_it(durability: str) -> Journal:
+        journals.append(Journal(tmp_path / "journal.db", durability))
+        return journals[-1]
+
+    yield open_it
+    for journal in journals:
+        journal.close()
+
+
+def test_nothing_is_moved_by_a_commit_that_is_not_synced(opened: Callable[[str], Journal]) -> None:
+    journal = opened("crash")
+    before = journal.moved_bytes
+    journal.commit(checkpoints.PAGES - 10)
+    assert journal.moved_bytes == before
+    journal.commit(10)
+    until(lambda: journal.moved_bytes > before, what="the thread")
+
+
+@pytest.mark.parametrize("durability", ["power", "crash"])
+def test_the_log_of_one_who_never_rests_stays_small(
+    opened: Callable[[str], Journal], durability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "LOG_PAGES_MAX", 4_000)
+    journal = opened(durability)
+    for _ in range(2_000):
+        journal.commit(20)  # 160 MiB
+    assert journal.log_bytes < 64 * 2**20
+    assert journal.sql.execute("SELECT count(*) FROM pages").fetchone() == (40_000,)
+
+
+def test_a_checkpoint_that_fails_is_told_and_tried_again(
+    tmp_path: Path, opened: Callable[[str], Journal], capfd: pytest.CaptureFixture[str]
+) -> None:
+    journal = opened("crash")
+    journal.checkpoints = Checkpoints(tmp_path / "none" / "journal.db", journal.sql, "crash")
+    for _ in range(2):
+        journal.commit(checkpoints.PAGES)
+        until(lambda: "no checkpoint" in capfd.readouterr().err, what="a word about it")
