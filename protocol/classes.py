@@ -9,7 +9,7 @@ and so is what a checker of types sees.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -105,27 +105,36 @@ class _Fields:
 
 _FIELDS: Final = _Fields()
 
+
+def prepare(kinds: Iterable[type]) -> None:
+    """Make now what the first object of each of these classes would make: a fork inherits it."""
+    stubs = {_init_frozen: _frozen_init_source, _init_mutable: _mutable_init_source}
+    for kind in kinds:
+        source = stubs.get(vars(kind).get("__init__"))
+        if source is not None:
+            _put(kind, "__init__", source)
+
+
 # -- the stubs: each puts the real function in its place, and calls it ----------------------------
 
 
 def _init_frozen(self: Any, *args: Any, **kwargs: Any) -> None:
-    _put(self, "__init__", _frozen_init_source)(self, *args, **kwargs)
+    _put(type(self), "__init__", _frozen_init_source)(self, *args, **kwargs)
 
 
 def _init_mutable(self: Any, *args: Any, **kwargs: Any) -> None:
-    _put(self, "__init__", _mutable_init_source)(self, *args, **kwargs)
+    _put(type(self), "__init__", _mutable_init_source)(self, *args, **kwargs)
 
 
 def _eq(self: Any, other: object) -> Any:
-    return _put(self, "__eq__", _eq_source)(self, other)
+    return _put(type(self), "__eq__", _eq_source)(self, other)
 
 
 def _hash(self: Any) -> Any:
-    return _put(self, "__hash__", _hash_source)(self)
+    return _put(type(self), "__hash__", _hash_source)(self)
 
 
-def _put(self: Any, name: str, source: Any) -> Any:
-    kind = type(self)
+def _put(kind: Any, name: str, source: Any) -> Any:
     known: dict[str, Any] = {}
     exec(source(kind, known), known)
     function = known[name]

@@ -6,6 +6,7 @@ Nothing that a cell can see may stay behind: its life has to be that of a worker
 
 from __future__ import annotations
 
+import functools
 import gc
 import linecache
 import os
@@ -73,13 +74,13 @@ class _NoLink:
         ticks, readings = ((), 0) if clock is None else clock.drain()
         said = stream.take(ticks, readings)
         if isinstance(said, Said):
-            codec.FROM_WORKER.decode(codec.FROM_WORKER.encode(said))
+            codec.FROM_WORKER.encode(said)
         raise _Over
 
 
 def rehearse_cell(reproducible: Reproducible) -> None:
     """Live it. To be called in the forked child, before it has another thread."""
-    start = codec.TO_WORKER.decode(codec.TO_WORKER.encode(_start()))
+    start = codec.TO_WORKER.decode(start_frames())
     standard = sys.stdin, sys.stdout, sys.stderr
     main, arguments = sys.modules["__main__"], sys.argv
     link = _NoLink()
@@ -99,9 +100,11 @@ def rehearse_cell(reproducible: Reproducible) -> None:
     gc.collect()  # and what is counted until the next collection begins at nothing again
 
 
-def _start() -> Start:
+@functools.cache
+def start_frames() -> list[bytes]:
+    """How the cell of nobody begins. Packed in the zygote: workers never pack such a message."""
     monotonic_ns = real.monotonic_ns()
-    return Start(
+    start = Start(
         epoch=1,
         cell="",
         incarnation=Incarnation(1, 1),
@@ -118,3 +121,4 @@ def _start() -> Start:
         began_ns=monotonic_ns,
         journal=0,
     )
+    return codec.TO_WORKER.encode(start)

@@ -74,6 +74,8 @@ class Nursery:
         endpoint = quarters.endpoint(message.endpoint)
         berth = quarters.prepare(message.cell or f"spare {message.token.hex()}", limits)
         self._sweep(*quarters.left_over())
+        # Not in the child: what is made at the first use each of them would make anew.
+        inside = replace(message, endpoint=endpoint, limits=limits)
         door = Door.none()
         try:
             # Where all work directories have one name nobody has to wait for it.
@@ -88,7 +90,6 @@ class Nursery:
             # It is on the stack below the cell, which can read it; tokens are other cells' names.
             self._by_token, self._by_pid, self._ended, self._confessed = {}, {}, {}, {}
             ties = Ties(message.token, self._confession, door=door.descriptor)
-            inside = replace(message, endpoint=endpoint, limits=limits)
             live(inside, quarters, berth, ties, self._pid, self._signals, self._reproducible)
         try:
             pidfd = os.pidfd_open(pid)

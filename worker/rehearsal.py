@@ -7,11 +7,30 @@ import asyncio
 import gc
 import traceback
 import types
-from typing import get_args
+from typing import Final, get_args
 
-from ..protocol import codec, values
+from ..protocol import classes, codec, values
+from ..protocol import worker_messages as messages
+from ..protocol.packed import PackedInput
 from ..protocol.worker_messages import Item
 from . import traces
+from .dress_rehearsal import start_frames
+
+_USED_BY_MOST: Final = (
+    messages.Hello,
+    messages.Start,
+    messages.Said,
+    messages.Emitted,
+    messages.Called,
+    messages.Paused,
+    messages.Deliver,
+    messages.Continue,
+    messages.Confirmed,
+    messages.Acknowledge,
+    messages.Finished,
+    messages.Bye,
+    PackedInput,
+)
 
 SOURCE = """
 import asyncio
@@ -33,6 +52,8 @@ def rehearse() -> None:
     values.digest(values.encode({"warm": [1, 2.0, None, "x"]}))
     codec.prepare([*codec.FROM_WORKER.kinds, *get_args(Item)])
     codec.TO_WORKER.prepare()
+    classes.prepare(_USED_BY_MOST)
+    start_frames()
     gc.collect()
     gc.freeze()
 

@@ -82,3 +82,15 @@ def test_both_kinds_do_the_same(point: Any, holder: Any, changing: Any) -> None:
     assert changing.__hash__ is None
     with pytest.raises(AttributeError):
         loose.other = 1
+
+
+def test_what_is_prepared_is_not_made_again() -> None:
+    @classes.dataclass(frozen=True, slots=True)
+    class Point:
+        x: int
+        y: int = 2
+
+    classes.prepare([Point, Point])
+    made = vars(Point)["__init__"]
+    assert (Point(1).x, Point(1).y) == (1, 2)
+    assert vars(Point)["__init__"] is made
