@@ -57,7 +57,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=["paused", "generations", "recovery", "start"])
-    parser.add_argument("--paused", type=int, nargs="*", default=[1, 10, 100, 1_000, 10_000])
+    parser.add_argument("--paused", type=int, nargs="*", default=[1, 10, 100, 1_000, 9_999])
     parser.add_argument(
         "--awake", type=int, default=500, help="paused cells beyond that hibernate (%(default)s)"
     )

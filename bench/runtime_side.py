@@ -30,7 +30,7 @@ class RuntimeHost:
     """
 
     def __init__(self, durability: str, **options: Any) -> None:
-        self._session = tidemark.AsyncSession(tools=[search], durability=durability, **options)
+        self.session = tidemark.AsyncSession(tools=[search], durability=durability, **options)
         self._journal: sqlite3.Connection | None = None
         self._cells: list[tidemark.AsyncPausableCell] = []
         self._at: list[int] = []
@@ -39,12 +39,12 @@ class RuntimeHost:
     @property
     def level(self) -> str:
         """The isolation level that it has."""
-        return str(self._session.isolation)
+        return str(self.session.isolation)
 
     async def open(self) -> None:
         """Start it; returns when it answers."""
         before = {child.pid for child in psutil.Process().children()}
-        await self._session.open()
+        await self.session.open()
         for child in psutil.Process().children():
             command = child.cmdline()
             if child.pid not in before and "--state" in command:
@@ -56,7 +56,7 @@ class RuntimeHost:
         """End it; nothing of it is left."""
         if self._journal is not None:
             self._journal.close()
-        await self._session.close()
+        await self.session.close()
 
     def commits(self) -> int:
         """How many commits it has made: the records of one commit have one time."""
@@ -68,7 +68,7 @@ class RuntimeHost:
     async def run_to_completion(self, source: str) -> float:
         """Seconds from the request to create a cell to its completion."""
         started = perf_counter()
-        cell = await self._session.create_cell(source)
+        cell = await self.session.create_cell(source)
         event = await cell.observe(LATE_SECONDS_MAX)
         seconds = perf_counter() - started
         if not isinstance(event, tidemark.Completed) or event.error is not None:
@@ -78,7 +78,7 @@ class RuntimeHost:
     async def pause_many(self, source: str, count: int) -> None:
         """Create cells and wait for their first frontiers."""
         for _ in range(count):
-            self._cells.append(await self._session.create_pausable_cell(source))
+            self._cells.append(await self.session.create_pausable_cell(source))
         events = await asyncio.gather(
             *(cell.wait_to_pending() for cell in self._cells[len(self._at) :])
         )
@@ -101,7 +101,7 @@ class RuntimeHost:
 
     async def lose(self) -> float:
         """Seconds from SIGKILL of a new cell's worker to the event that says it is lost."""
-        cell = await self._session.create_cell(WAITING)
+        cell = await self.session.create_cell(WAITING)
         waiting = asyncio.ensure_future(cell.observe(LATE_SECONDS_MAX))
         pid = await _worker(cell)
         began = perf_counter()

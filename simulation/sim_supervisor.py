@@ -103,6 +103,7 @@ class SimSupervisor:
             packers=PACKERS,
             spares=self.world.spares_max,
             hibernate_ns=self.world.hibernate_ns,
+            finished_max=self.world.finished_max,
         )
         self.loop = Loop(ports, core)
         self.fuse.around("take command", self._processes.retake)

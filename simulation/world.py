@@ -57,6 +57,7 @@ class World:
         self.spares: dict[bytes, SimWorker] = {}
         self.inputs_seen: dict[str, dict[int, PackedInput]] = {}
         self.spares_max = seed % 4  # workers that are kept ready
+        self.finished_max = (1_000, 0, 1, 2, 5)[seed % 5]  # finished cells that stay in memory
         self.hibernate_ns = (0, 0, 20 * MS, 300 * MS)[seed // 4 % 4]
         self.replays = seed % 6 != 0  # else a cell ends with its worker
         self.programs: dict[str, Program] = {}

@@ -24,6 +24,12 @@ class Alarms:
             self._set[name] = at_ns
             heapq.heappush(self._heap, (at_ns, name))
 
+    def clear(self) -> None:
+        """Nobody has one any more."""
+        self._heap.clear()
+        self._set.clear()
+        self._unknown.clear()
+
     def set_by(self, name: str, moment: Callable[[Any], int | None], thing: Any) -> None:
         """Wake `name` at `moment(thing)`, which is not asked for before somebody wants to know.
 

@@ -47,6 +47,7 @@ class World:
         private: the supervisor ends with its host.
         spares: how many workers are kept ready that no cell has.
         hibernate_ns: how long a cell is idle before it gives up its worker; 0: for ever.
+        finished_max: how many finished cells stay in memory; the journal has the others.
     """
 
     epoch: int
@@ -61,6 +62,7 @@ class World:
     private: bool = False
     spares: int = 0
     hibernate_ns: int = 0
+    finished_max: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ class Fleet:
         self.touched.clear()
         self.entries.clear()
         self.effects.clear()
+        self.alarms.clear()  # also of cells that are not there any more
         for name in self.cells:
             self.alarms.set(name, deadline_of(self.cells[name]))
 

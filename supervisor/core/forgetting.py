@@ -8,7 +8,6 @@ from .facts import Phase
 from .fleet import Fleet
 
 KEYS_MAX = 10_000  # idempotency keys that stay in memory; the journal has the others
-FINISHED_MAX = 1_000  # finished cells that stay in memory
 
 
 def sweep(fleet: Fleet) -> None:
@@ -22,7 +21,7 @@ def sweep(fleet: Fleet) -> None:
     if len(fleet.keys) > KEYS_MAX:
         for key in list(fleet.keys):
             fleet.keys.pop(key)
-    while len(fleet.finished) > FINISHED_MAX:
+    while len(fleet.finished) > fleet.world.finished_max:
         name = next(iter(fleet.finished))
         del fleet.finished[name]
         state = fleet.cells.get(name)
@@ -41,6 +40,7 @@ def forget_cells(fleet: Fleet, names: Iterable[str]) -> None:
 
 def _forget(fleet: Fleet, name: str) -> None:
     state = fleet.cells.pop(name)
+    fleet.alarms.set(name, None)  # a worker that had yet to say Hello was waited for
     fleet.notices.pop(name)
     if state is not None:
         fleet.tokens.pop(state.token)

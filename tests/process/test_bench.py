@@ -174,6 +174,44 @@ def test_a_short_soak_agrees_with_its_ledger(root: Path, scratch: Path) -> None:
     assert [path.name for path in scratch.iterdir()] == ["out"]
 
 
+def test_a_small_crowd_hibernates_and_comes_to_its_end(root: Path, scratch: Path) -> None:
+    out = scratch / "out" / "crowd.json"
+    small = ["--cells", "12", "--hibernate-seconds", "0.3"]
+    ended = subprocess.run(
+        [sys.executable, str(root / "bench" / "crowd.py"), *small, "--json", str(out)],
+        env=surroundings(scratch),
+        capture_output=True,
+        text=True,
+        timeout=55,
+    )
+    assert ended.returncode == 0, ended.stderr
+    figures = json.loads(out.read_text())["figures"]
+    awake, asleep = figures["created and observed"], figures["all hibernated"]
+    assert awake["processes"] >= asleep["processes"] + 12 - 3  # some may sleep already
+    assert asleep["memory_mb"] < awake["memory_mb"]
+    assert figures["resumed and completed"]["p50_ms"] > 0
+    assert not processes_at(scratch)
+    assert [path.name for path in scratch.iterdir()] == ["out"]
+
+
+@pytest.mark.timeout(120)
+def test_the_tail_has_figures_for_each_neighbour(root: Path, scratch: Path) -> None:
+    out = scratch / "out" / "tail.json"
+    ended = subprocess.run(
+        [sys.executable, str(root / "bench" / "tail.py"), "--rounds", "1", "--json", str(out)],
+        env=surroundings(scratch),
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert ended.returncode == 0, ended.stderr
+    figures = json.loads(out.read_text())["figures"]
+    for name in ("nothing", "printer", "creates", "checkpoint", "minimum"):
+        assert figures[name]["n"] == 60
+        assert figures[name]["p99"] >= figures[name]["p50"] > 0
+    assert [path.name for path in scratch.iterdir()] == ["out"]
+
+
 def test_the_readme_says_what_its_figures_say(root: Path) -> None:
     ended = subprocess.run(
         [sys.executable, str(root / "bench" / "readme_table.py")],
