@@ -31,6 +31,7 @@ class RuntimeHost:
 
     def __init__(self, durability: str, **options: Any) -> None:
         self.session = tidemark.AsyncSession(tools=[search], durability=durability, **options)
+        self.journal = Path()
         self._journal: sqlite3.Connection | None = None
         self._cells: list[tidemark.AsyncPausableCell] = []
         self._at: list[int] = []
@@ -48,8 +49,8 @@ class RuntimeHost:
         for child in psutil.Process().children():
             command = child.cmdline()
             if child.pid not in before and "--state" in command:
-                place = Path(command[command.index("--state") + 1]) / "journal.db"
-                self._journal = sqlite3.connect(f"file:{place}?mode=ro", uri=True)
+                self.journal = Path(command[command.index("--state") + 1]) / "journal.db"
+                self._journal = sqlite3.connect(f"file:{self.journal}?mode=ro", uri=True)
                 self.supervisor = child
 
     async def close(self) -> None:

@@ -5,8 +5,8 @@ One pausable cell goes from frontier to frontier, `durability="power"`, at the d
 - nothing: nobody else does anything;
 - printer: another cell prints 10 MB/s, and is listened to;
 - creates: 200 cells are created and run to their ends, over and over;
-- checkpoint: another cell puts out 64 MiB as fast as it can, which the journal has to take from its
-  log into its database meanwhile.
+- checkpoint: 60 MB are moved from the journal's log into its database. They have come there before,
+  while somebody who read the journal kept it from being emptied.
 
 The minimum takes its turn in each round, alone. README.md says what figures can bear.
 """
@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import json
 import random
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
@@ -29,9 +30,11 @@ import tidemark
 from contender import CYCLE, HELLO
 from runtime_side import RuntimeHost
 
-CYCLES = 60  # of each side in one round
+CYCLES = 120  # of each side in one round: more than enough commits for a checkpoint to begin
 BURST = 200
 LATE_SECONDS_MAX = 120.0
+LISTENED_SECONDS = 0.05  # what is put out is taken as often
+SETTLED_SECONDS = 0.5  # between two conditions: what was ended leaves processes behind it
 PRINTER = """
 import asyncio, time
 began, printed = time.monotonic(), 0
@@ -59,24 +62,29 @@ class Busy:
     async def printer(self) -> None:
         """One after the other; each ends before its limit of output."""
         while True:
-            await self._run(PRINTER)
+            await self._run(PRINTER, LISTENED_SECONDS)
 
-    async def writer(self) -> None:
-        """The same, as fast as it goes."""
-        while True:
+    async def fill_log(self, journal: Path) -> None:
+        """Leave 60 MB in the journal's log, which nobody could take away."""
+        reader = sqlite3.connect(f"file:{journal}?mode=ro", uri=True, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM records").fetchall()
+        try:
             await self._run(WRITER)
+        finally:
+            reader.close()
 
     async def creates(self) -> None:
         """Bursts without a pause."""
         while True:
             await asyncio.gather(*(self._run(HELLO) for _ in range(BURST)))
 
-    async def _run(self, source: str) -> None:
+    async def _run(self, source: str, listened_seconds: float = LATE_SECONDS_MAX) -> None:
         cell = await self._session.create_cell(source)
         try:
             event: Any = None
             while not isinstance(event, tidemark.Completed):
-                event = await cell.observe(LATE_SECONDS_MAX)
+                event = await cell.observe(listened_seconds)
             if event.error is not None:
                 raise RuntimeError(f"a busy cell failed: {event.error[-300:]}")
             self.done += 1
@@ -88,7 +96,7 @@ class Busy:
 async def measure(asked: argparse.Namespace) -> dict[str, Any]:
     """Cycles of each condition and of the minimum, in an order drawn anew each round."""
     host, minimum = RuntimeHost("power"), by_hand.Cycles("power", 1)
-    took: dict[str, list[float]] = {name: [] for name in (*CONDITIONS, "minimum")}
+    took: dict[str, list[float]] = {name: [] for name in (*asked.beside, "minimum")}
     try:
         await host.open()
         await minimum.open()
@@ -101,6 +109,8 @@ async def measure(asked: argparse.Namespace) -> dict[str, Any]:
                 if name == "minimum":
                     took[name] += (await minimum.block(CYCLES)).pieces
                 else:
+                    if name == "checkpoint":
+                        await busy.fill_log(host.journal)
                     took[name] += await beside(CONDITIONS[name](busy), host)
             print(f"round {number + 1} of {asked.rounds}", file=sys.stderr, flush=True)
         return {"level": host.level, **figures(took)}
@@ -111,6 +121,7 @@ async def measure(asked: argparse.Namespace) -> dict[str, Any]:
 
 async def beside(work: Coroutine[Any, Any, None], host: RuntimeHost) -> list[float]:
     """Cycles while this goes on, from a moment after its beginning."""
+    await asyncio.sleep(SETTLED_SECONDS)
     task = asyncio.ensure_future(work)
     try:
         await host.cycle(CYCLES // 4, 1)
@@ -127,7 +138,7 @@ CONDITIONS: dict[str, Callable[[Busy], Coroutine[Any, Any, None]]] = {
     "nothing": Busy.nothing,
     "printer": Busy.printer,
     "creates": Busy.creates,
-    "checkpoint": Busy.writer,
+    "checkpoint": Busy.nothing,  # see `fill_log`
 }
 
 
@@ -147,6 +158,7 @@ def main() -> int:
     """Measure, and print one line for each condition."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--beside", nargs="*", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there, too")
     asked = parser.parse_args()

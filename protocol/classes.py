@@ -108,11 +108,12 @@ _FIELDS: Final = _Fields()
 
 def prepare(kinds: Iterable[type]) -> None:
     """Make now what the first object of each of these classes would make: a fork inherits it."""
-    stubs = {_init_frozen: _frozen_init_source, _init_mutable: _mutable_init_source}
     for kind in kinds:
-        source = stubs.get(vars(kind).get("__init__"))
-        if source is not None:
-            _put(kind, "__init__", source)
+        made = vars(kind).get("__init__")
+        if made is _init_frozen:
+            _put(kind, "__init__", _frozen_init_source)
+        elif made is _init_mutable:
+            _put(kind, "__init__", _mutable_init_source)
 
 
 # -- the stubs: each puts the real function in its place, and calls it ----------------------------

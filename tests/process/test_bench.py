@@ -207,7 +207,7 @@ def test_the_tail_has_figures_for_each_neighbour(root: Path, scratch: Path) -> N
     assert ended.returncode == 0, ended.stderr
     figures = json.loads(out.read_text())["figures"]
     for name in ("nothing", "printer", "creates", "checkpoint", "minimum"):
-        assert figures[name]["n"] == 60
+        assert figures[name]["n"] == 120
         assert figures[name]["p99"] >= figures[name]["p50"] > 0
     assert [path.name for path in scratch.iterdir()] == ["out"]
 
