@@ -170,7 +170,7 @@ Item: TypeAlias = (
     | Finished
 )
 
-Items: TypeAlias = Annotated[tuple[Item, ...], Size(limits.ITEMS_MAX)]
+Items: TypeAlias = Annotated[tuple[Item, ...], Size(limits.SAID_ITEMS_MAX)]
 Inputs: TypeAlias = Annotated[tuple[PackedInput, ...], Size(limits.INPUTS_MAX)]
 
 # -- worker to supervisor -------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from ..protocol.weights import item_bytes
 from ..protocol.worker_messages import Finished, Item, Said
 
 SAID_BYTES_MAX: Final = 8 * limits.MIB  # half a message: codes and lengths never make it too large
-SAID_ITEMS_MAX: Final = 50_000
 Ticks = tuple[tuple[int, int], ...]
 
 
@@ -56,7 +55,7 @@ class Stream:
     @property
     def is_due(self) -> bool:
         """Whether enough is pending to be sent without waiting for more."""
-        return self.pending_bytes >= limits.FLUSH_BYTES
+        return self.pending_bytes >= limits.FLUSH_BYTES or len(self._pending) >= limits.FLUSH_ITEMS
 
     @property
     def is_full(self) -> bool:
@@ -103,7 +102,7 @@ class Stream:
 
     def _fitting(self) -> tuple[int, int]:
         count = total = 0
-        for _, size in self._pending[:SAID_ITEMS_MAX]:
+        for _, size in self._pending[: limits.FLUSH_ITEMS]:
             if count and total + size > SAID_BYTES_MAX:
                 break
             count, total = count + 1, total + size

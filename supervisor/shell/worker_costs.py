@@ -12,13 +12,13 @@ from typing import Final
 from ...protocol import limits
 from .worker_connection import WorkerConnection
 
-SHARED_SECONDS: Final = 0.05  # how long somebody else is taken to have more to say
+SHARED_SECONDS: Final = 0.1  # how long somebody else is taken to have more to say
 # With two that are busy each can have half; who wants more of it is the one that rests.
 SHARE: Final = 0.5
 IDLE_SECONDS: Final = 0.0002  # what it takes to be woken for nothing
 BURST_SECONDS: Final = 0.02
 REST_SECONDS_MAX: Final = 2.0  # one turn that took long for another reason starves nobody
-WEIGHT_BYTES: Final = 2 * limits.KIB  # of a message, that cost as much as the message itself
+WEIGHT_BYTES: Final = 2 * limits.KIB  # of messages, that cost as much as one more of them
 
 
 class WorkerCosts:
@@ -52,7 +52,7 @@ class WorkerCosts:
             self.begin(max(now, self._began + IDLE_SECONDS))
 
     def heard(self, connection: WorkerConnection, count: int, size: int) -> None:
-        """This connection was heard in this turn: so many messages, and so many bytes."""
+        """This connection was heard in this turn: so many messages with their items, and bytes."""
         if self._last is not connection:
             if self._last is not None:
                 self._shared_until = self._began + SHARED_SECONDS

@@ -150,7 +150,7 @@ class WorkerDoor:
         if heard.has_more:
             self._active[connection.fileno()] = connection
         if connection.token and (heard.messages or heard.size):
-            self._costs.heard(connection, heard.messages, heard.size)
+            self._costs.heard(connection, heard.messages + heard.items, heard.size)
         for other in self._large.weigh(connection, time.monotonic()):
             self._watch(other)
         return heard.size

@@ -7,7 +7,7 @@ from typing import Final
 
 from ...protocol import codec, limits
 from ...protocol.classes import dataclass
-from ...protocol.worker_messages import Fetch
+from ...protocol.worker_messages import Fetch, Said
 from ..core.events import FleetEvent, WorkerSpoke
 from .worker_connection import WorkerConnection
 from .zmtp import Ping, Ready
@@ -21,19 +21,21 @@ class Share:
 
     messages: int
     size: int
+    items: int  # of what they say: each is decided by itself
 
 
 # Alone, a worker gets more done for each commit; when others wait, a beat is what they wait for.
-ALONE: Final = Share(32, 256 * limits.KIB)
-SHARED: Final = Share(3, 64 * limits.KIB)
+ALONE: Final = Share(32, 256 * limits.KIB, 800)
+SHARED: Final = Share(3, 64 * limits.KIB, 200)
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """How many messages a turn took and how many bytes it read; whether more may be here."""
+    """What a turn took: messages, bytes, items of messages; and whether more may be here."""
 
     messages: int
     size: int
+    items: int
     has_more: bool
 
 
@@ -58,12 +60,12 @@ class Listener:
         """
         last_words = connection.hung_up
         allowed = most if last_words else share.messages
-        taken, read, is_empty = 0, 0, connection.ended
+        taken, read, items, is_empty = 0, 0, 0, connection.ended
         while taken < allowed and len(events) < most:
             found = connection.incoming.take()
             if found is None:
                 if is_empty or (read >= share.size and not last_words):
-                    return Heard(taken, read, has_more=False)
+                    return Heard(taken, read, items, has_more=False)
                 count = connection.receive(self._scratch)
                 read += count
                 # Less than was asked for: the rest, if any, is reported by the next poll.
@@ -73,10 +75,12 @@ class Listener:
             if isinstance(found, tuple):
                 message = codec.FROM_WORKER.decode(found)
                 events.append(WorkerSpoke(connection.token, message))
-                if isinstance(message, Fetch) and not last_words:
-                    break  # what it asks for may be large
+                items += len(message.items) if isinstance(message, Said) else 0
+                # What it fetches may be large.
+                if (isinstance(message, Fetch) or items >= share.items) and not last_words:
+                    break
             elif isinstance(found, Ready):
                 self._welcome(connection, found)
             elif isinstance(found, Ping):
                 connection.answer(found.pong)
-        return Heard(taken, read, has_more=True)
+        return Heard(taken, read, items, has_more=True)

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 import zmq
-from tidemark.protocol import codec
+from tidemark.protocol import codec, limits
 from tidemark.protocol.ids import Incarnation, worker_token
 from tidemark.protocol.limits import MESSAGE_BYTES_MAX
 from tidemark.protocol.packed import OutputKind
-from tidemark.protocol.worker_messages import Emitted, Fetch, Said
+from tidemark.protocol.worker_messages import Emitted, Fetch, Said, YieldAsked
 from tidemark.supervisor.core.events import FleetEvent, WorkerGarbled, WorkerSpoke
 from tidemark.supervisor.shell.worker_connection import UNREAD_MESSAGES_MAX
 from tidemark.supervisor.shell.worker_door import STRANGERS_MAX, WorkerDoor
+from tidemark.supervisor.shell.worker_turn import ALONE
 
 from fakes.waiting import until
 from fakes.zmtp_peer import MORE, ZmtpPeer, frame, whole
@@ -308,3 +309,22 @@ def test_only_a_few_large_messages_are_under_way(bench: Bench) -> None:
     assert {spoke.token for spoke in bench.spoken()} == set(tokens)
     for peer in peers:
         peer.socket.close()
+
+
+def test_a_turn_ends_when_much_is_to_be_decided(bench: Bench) -> None:
+    dealer = bench.dealer()
+    items = tuple(YieldAsked() for _ in range(limits.FLUSH_ITEMS))
+    for seq in range(1, 31):
+        dealer.send_multipart(codec.FROM_WORKER.encode(Said(1, seq, (), items)))
+    sizes = []
+    until(lambda: (sizes.append(len(bench.turn())), len(bench.spoken()) >= 30)[1], what="30")
+    assert max(sizes) * limits.FLUSH_ITEMS <= ALONE.items
+    assert [event.message.seq for event in bench.spoken()] == [*range(1, 31)]
+
+
+def test_more_items_than_a_message_may_have_end_the_worker(bench: Bench) -> None:
+    items = tuple(YieldAsked() for _ in range(limits.SAID_ITEMS_MAX + 1))
+    dealer = bench.dealer()
+    dealer.send_multipart(codec.FROM_WORKER.encode(Said(1, 1, (), items)))
+    until(lambda: (bench.turn(), bench.garbled())[1], what="its punishment")
+    assert not bench.spoken()

@@ -116,6 +116,17 @@ def test_what_does_not_fit_into_one_message_travels_in_several() -> None:
     assert all(size * limits.OUTPUT_ITEM_BYTES_MAX <= SAID_BYTES_MAX for size in sizes)
 
 
+def test_many_small_items_are_due_and_travel_in_several_messages() -> None:
+    stream = Stream()
+    for number in range(limits.FLUSH_ITEMS):
+        assert not stream.is_due, number
+        stream.add(YieldAsked())
+    assert stream.is_due
+    stream.add(Finished(Reason.ENDED, None, None, 0))
+    messages = [stream.take(), stream.take(), stream.take()]
+    assert [len(said.items) for said in messages if said] == [limits.FLUSH_ITEMS, 1]
+
+
 def test_nothing_follows_the_end() -> None:
     stream = Stream()
     stream.add(Finished(Reason.ENDED, None, None, 0))
