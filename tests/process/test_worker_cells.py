@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tidemark.protocol import limits, values
-from tidemark.protocol.limits import Limits
+from tidemark.protocol.limits import FLUSH_ITEMS, Limits
 from tidemark.protocol.packed import OutputKind, Reason
 from tidemark.protocol.worker_messages import (
     Abandoned,
@@ -63,9 +63,10 @@ print("never")
 
 
 def test_everything_between_two_waits_travels_in_one_message(cell: CellEnd) -> None:
-    cell.start("for n in range(100): print(n)\nawait tools.search(q=1)\nprint('x')")
+    count = FLUSH_ITEMS - 2  # with the call one less than a message is sent at
+    cell.start(f"for n in range({count}): print(n)\nawait tools.search(q=1)\nprint('x')")
     before, _ = cell.until(Waited)
-    assert len(before) == 101
+    assert len(before) == count + 1
     assert cell.said == 1
     cell.deliver(result(1, 1))
     assert cell.finish()[0] == ["x\n"]
