@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +18,7 @@ from . import real, scratch
 from .child import Child, Door
 from .confinement import Ties, changed_signals
 from .end_causes import cause
-from .exits import EXIT_DONE, EXIT_UNSEALED, MEANINGS
+from .exits import EXIT_DEFECT, EXIT_DONE, EXIT_UNSEALED, MEANINGS
 from .isolation.levels import Level
 from .isolation.quarters import Berth, Quarters
 from .life import live
@@ -87,10 +88,7 @@ class Nursery:
             self._vacate(berth)
             raise
         if pid == 0:
-            # It is on the stack below the cell, which can read it; tokens are other cells' names.
-            self._by_token, self._by_pid, self._ended, self._confessed = {}, {}, {}, {}
-            ties = Ties(message.token, self._confession, door=door.descriptor)
-            live(inside, quarters, berth, ties, self._pid, self._signals, self._reproducible)
+            self._be(inside, berth, door)
         try:
             pidfd = os.pidfd_open(pid)
             outside = quarters.number_outside(pid, pidfd)
@@ -101,6 +99,19 @@ class Nursery:
         child = Child(message.token, pid, outside, pidfd, berth, door)
         self._by_token[child.token] = self._by_pid[pid] = child
         return child
+
+    def _be(self, message: Fork, berth: Berth, door: Door) -> NoReturn:
+        try:
+            # It is on the stack below the cell, which can read it; tokens are other cells' names.
+            self._by_token, self._by_pid, self._ended, self._confessed = {}, {}, {}, {}
+            ties = Ties(message.token, self._confession, door=door.descriptor)
+            quarters, reproducible = self._quarters, self._reproducible
+            live(message, quarters, berth, ties, self._pid, self._signals, reproducible)
+        except BaseException:  # noqa: BLE001 - ends the process
+            traceback.print_exc()
+        finally:
+            # Never back into the zygote's loop: there would be two that hear the same commands.
+            os._exit(EXIT_DEFECT)
 
     def lodge(self, token: bytes, cell: str) -> None:
         """A spare worker has this cell now. Ignores unknown ones, and those who have theirs."""

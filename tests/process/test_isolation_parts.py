@@ -22,24 +22,38 @@ from tidemark.worker.isolation.levels import Level
 from tidemark.worker.isolation.quarters import Berth
 
 #: In a process of its own, which has one thread as a zygote must.
-UNCONFINED = """
-import sys, time
+NURSERY = """
+import os, sys, time
 from tidemark.protocol.ids import Incarnation
 from tidemark.protocol.limits import Limits
 from tidemark.protocol.zygote_messages import Fork
 from tidemark.worker.isolation import namespaces
 from tidemark.worker.isolation.levels import Unsealed
 from tidemark.worker.isolation.quarters import OpenQuarters
-from tidemark.worker.nursery import Nursery
+from tidemark.worker import nursery as of_zygote
 from tidemark.worker.reproducible import Reproducible
 
 class Broken(OpenQuarters):
     def move_in(self, berth):
         raise Unsealed("own namespaces", "Operation not permitted")
 
-nursery = Nursery(Broken(sys.argv[1], namespaces.open_proc()), Reproducible.__new__(Reproducible))
+def no_memory(*_, **__):
+    raise MemoryError
+
+me = os.getpid()
+quarters = {"unconfined": Broken, "out of memory": OpenQuarters}[sys.argv[2]]
+if quarters is OpenQuarters:
+    of_zygote.Ties = no_memory
+nursery = of_zygote.Nursery(
+    quarters(sys.argv[1], namespaces.open_proc()), Reproducible.__new__(Reproducible)
+)
 token = bytes(range(16))
-nursery.fork(Fork(token, "c1", Incarnation(1, 1), "ipc:///nowhere", Limits()))
+try:
+    nursery.fork(Fork(token, "c1", Incarnation(1, 1), "ipc:///nowhere", Limits()))
+finally:
+    if os.getpid() != me:
+        print("a second zygote", flush=True)
+        os._exit(0)
 deadline = time.monotonic() + 10
 ends = []
 while not (nursery.reap(ends.append) or ends) and time.monotonic() < deadline:
@@ -49,11 +63,23 @@ print(end.token == token, end.status, end.killed, end.reason, sep="|")
 """
 
 
-def test_a_worker_that_cannot_be_confined_ends_with_the_reason(place: Path) -> None:
+def end_of_worker(place: Path, how: str) -> tuple[str, str, str, str]:
+    """Whether it is the worker's, exit status, whether it was killed, the reason."""
     ran = subprocess.run(
-        [sys.executable, "-c", UNCONFINED, str(place)], capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", NURSERY, str(place), how], capture_output=True, text=True, timeout=30
     )
+    assert "second zygote" not in ran.stdout
     told, status, killed, reason = ran.stdout.strip().split("|")
+    return told, status, killed, reason
+
+
+def test_a_worker_that_fails_before_its_life_begins_is_no_zygote(place: Path) -> None:
+    told, status, killed, _ = end_of_worker(place, "out of memory")
+    assert (told, int(status), killed) == ("True", exits.EXIT_DEFECT, "False")
+
+
+def test_a_worker_that_cannot_be_confined_ends_with_the_reason(place: Path) -> None:
+    told, status, killed, reason = end_of_worker(place, "unconfined")
     assert (told, int(status), killed) == ("True", exits.EXIT_UNSEALED, "False")
     assert reason.endswith("could not be confined: own namespaces: Operation not permitted")
 
