@@ -7,7 +7,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from resource import struct_rusage
 from typing import Final, NoReturn
@@ -16,6 +15,7 @@ from ..protocol.limits import LIMITS_OF_LEVEL
 from ..protocol.zygote_messages import Ended, Fork
 from . import real, scratch
 from .child import Child, Door
+from .confessions import Confessions
 from .confinement import Ties, changed_signals
 from .end_causes import cause
 from .exits import EXIT_DEFECT, EXIT_DONE, EXIT_UNSEALED, MEANINGS
@@ -27,7 +27,6 @@ from .reproducible import Reproducible
 ENDED_MAX: Final = 100_000  # ends that no supervisor has noted; the oldest are dropped
 LAST_REAP_S: Final = 1.0
 REAP_AGAIN_S: Final = 0.001
-CONFESSIONS_BYTES: Final = 65_536
 
 
 class Nursery:
@@ -40,8 +39,7 @@ class Nursery:
         self._pid = os.getpid()
         self._signals = changed_signals()
         self._tasks = os.open("self/task", os.O_RDONLY | os.O_CLOEXEC, dir_fd=quarters.proc)
-        self._heard, self._confession = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._confessed: dict[bytes, str] = {}
+        self._confessions = Confessions()
         self._by_token: dict[bytes, Child] = {}
         self._by_pid: dict[int, Child] = {}
         self._janitors: set[int] = set()
@@ -103,8 +101,9 @@ class Nursery:
     def _be(self, message: Fork, berth: Berth, door: Door) -> NoReturn:
         try:
             # It is on the stack below the cell, which can read it; tokens are other cells' names.
-            self._by_token, self._by_pid, self._ended, self._confessed = {}, {}, {}, {}
-            ties = Ties(message.token, self._confession, door=door.descriptor)
+            self._by_token, self._by_pid, self._ended = {}, {}, {}
+            self._confessions.forget()
+            ties = Ties(message.token, self._confessions.told, door=door.descriptor)
             quarters, reproducible = self._quarters, self._reproducible
             live(message, quarters, berth, ties, self._pid, self._signals, reproducible)
         except BaseException:  # noqa: BLE001 - ends the process
@@ -194,20 +193,13 @@ class Nursery:
         child.door.close()
         reason = MEANINGS.get(status, "")
         if status == EXIT_UNSEALED:
-            reason += f": {self._confession_of(child.token)}"
+            reason += f": {self._confessions.take(child.token)}"
         if reason:
             print(f"worker {child.pid_outside}: {reason} (exit status {status})", file=sys.stderr)
         end = self._ended[child.token] = _end_of(child, status, usage, reason)
         while len(self._ended) > ENDED_MAX:
             del self._ended[next(iter(self._ended))]
         return end
-
-    def _confession_of(self, token: bytes) -> str:
-        with suppress(BlockingIOError):
-            for line in os.read(self._heard, CONFESSIONS_BYTES).decode().splitlines():
-                who, _, reason = line.partition(" ")
-                self._confessed[bytes.fromhex(who)] = reason
-        return self._confessed.pop(token, "it could not say why")
 
     def _sweep(self, *works: str) -> None:
         for work in works:
