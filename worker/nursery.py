@@ -104,8 +104,7 @@ class Nursery:
             self._by_token, self._by_pid, self._ended = {}, {}, {}
             self._confessions.forget()
             ties = Ties(message.token, self._confessions.told, door=door.descriptor)
-            quarters, reproducible = self._quarters, self._reproducible
-            live(message, quarters, berth, ties, self._pid, self._signals, reproducible)
+            live(message, self._quarters, berth, ties, self._pid, self._signals, self._reproducible)
         except BaseException:  # noqa: BLE001 - ends the process
             traceback.print_exc()
         finally:
