@@ -92,7 +92,7 @@ def confine(
 ) -> None:
     """Make this freshly forked process a worker's.
 
-    Its own session; death with the zygote; no descriptor, signal setting or environment of the
+    Death with the zygote; no descriptor, signal setting or environment of the
     zygote; the cell's limits; an empty directory to work in; and what the level says. `signals`
     are the zygote's own.
 
@@ -101,8 +101,6 @@ def confine(
     """
     signal.set_wakeup_fd(-1)
     _reset_signals(signals)
-    with step("an own session"):
-        os.setsid()
     if berth.cage is not None:
         with step("the cgroup"):
             berth.cage.enter()
@@ -127,6 +125,20 @@ def confine(
         os.environ.update(HOME=berth.work, TMPDIR=berth.work)
     os.umask(0o077)
     quarters.bar()
+
+
+def begin_session() -> None:
+    """Leave the zygote's session, just before the cell's code runs.
+
+    Linux shares the processors out among sessions first (autogroups), if it is told so. All workers
+    that are being made have one share together, that of the zygote: however many they are, the
+    supervisor and cells that run already go on beside them.
+
+    Raises:
+        Unsealed.
+    """
+    with step("an own session"):
+        os.setsid()
 
 
 def _bind_to_zygote() -> None:

@@ -9,7 +9,7 @@ import traceback
 from typing import Final, NoReturn
 
 from ..protocol.zygote_messages import Fork
-from .confinement import Ties, confine, limit_memory
+from .confinement import Ties, begin_session, confine, limit_memory
 from .dress_rehearsal import rehearse_cell
 from .exits import EXIT_DEFECT
 from .gate import CellLoop
@@ -59,6 +59,7 @@ def live(
         asyncio.set_event_loop(loop)
         limit_memory(berth.limits.memory_bytes, ties)
         start = link.wait_for_start()
+        begin_session()
         ties.pass_door()
         if quarters.level is not Level.PROCESS:
             berth.work = quarters.work_of(start.cell)

@@ -143,7 +143,7 @@ class Nursery:
         try:
             os.killpg(child.pid, signal.SIGKILL)
         except ProcessLookupError:
-            return  # it has not yet made its own session; then it has started nothing either
+            return  # it has no session of its own before its cell, and has started nothing
 
     def kill_all(self) -> None:
         """SIGKILL every worker and wait until they and what they left are gone, at most 1 s."""

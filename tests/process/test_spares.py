@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,16 @@ def test_a_spare_worker_is_its_cell_s_from_then_on(zygote: ZygoteEnd) -> None:
     spare.send(Adopt(zygote.epoch, 0, 0))
     hello = spare.receive(Hello)
     assert (hello.cell, hello.incarnation, hello.started) == (CELL, Incarnation(1, 9), True)
+
+
+def test_workers_without_a_cell_share_the_session_of_their_zygote(zygote: ZygoteEnd) -> None:
+    # And with it one share of the processors, where sessions have shares; see `begin_session`.
+    spare = zygote.spare()
+    pid = zygote.pids[spare.token]
+    assert os.getsid(pid) == os.getsid(zygote.process.pid)
+    spare.becomes(CELL, Incarnation(1, 9)).start("text('begun')\nawait tools.ask(n=1)")
+    spare.item()
+    assert os.getsid(pid) == pid
 
 
 async def _run(endpoint: str, count: int) -> list[int]:

@@ -47,8 +47,9 @@ MACHINE: Final = (
     "clock_settime clock_adjtime adjtimex syslog acct swapon swapoff reboot sethostname "
     "setdomainname vhangup"
 )
+# Not setsid, which a worker does last of all: the leader of a session can begin no other.
 IDENTITY: Final = (
-    "setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups capset setsid "
+    "setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups capset "
     "setpgid landlock_create_ruleset landlock_add_rule landlock_restrict_self"
 )
 NEW_PROGRAMS: Final = "fork vfork execve execveat"

@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from ...protocol.limits import LIMITS_OF_LEVEL, MIB, Limits
 from .. import real, scratch
-from ..confinement import Ties, changed_signals, confine
+from ..confinement import Ties, begin_session, changed_signals, confine
 from ..exits import EXIT_DEFECT, EXIT_DONE
 from .attempts import reach_supervisor, try_all
 from .levels import PROMISED, Level, Unsealed, step
@@ -75,6 +75,7 @@ def _be(cell: _Cell) -> NoReturn:
                 with step("the way to the supervisor"):
                     reach_supervisor(cell.door)
             cell.quarters.give_up_sockets(cell.berth)
+            begin_session()
         except Unsealed as error:
             ties.confess(str(error))
         ties.pass_door()

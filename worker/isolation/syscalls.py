@@ -95,7 +95,6 @@ NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "landlock_add_rule": (445, 445),
     "landlock_restrict_self": (446, 446),
     "seccomp": (317, 277),
-    "setsid": (112, 157),
     "setpgid": (109, 154),
     "vmsplice": (278, 75),
     "splice": (275, 76),
