@@ -25,7 +25,7 @@ class Share:
 
 
 # Alone, a worker gets more done for each commit; when others wait, a beat is what they wait for.
-# In items there is no difference: who speaks once in a while must not find the other alone each time.
+# In items there is no difference: who speaks now and then must not find the other alone each time.
 ALONE: Final = Share(32, 256 * limits.KIB, 200)
 SHARED: Final = Share(3, 64 * limits.KIB, 200)
 
