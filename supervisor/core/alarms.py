@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, Final, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+STALE_MAX: Final = 1_000  # moments that count no more, beside as many as do
 
 
-class Alarms:
+class Alarms(Generic[K]):
     """One moment per name, the earliest first; setting one again forgets the old."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, str]] = []
-        self._set: dict[str, int] = {}
-        self._unknown: dict[str, tuple[Callable[[Any], int | None], Any]] = {}
+        self._heap: list[tuple[int, K]] = []
+        self._set: dict[K, int] = {}
+        self._unknown: dict[K, tuple[Callable[[Any], int | None], Any]] = {}
 
-    def set(self, name: str, at_ns: int | None) -> None:
+    def set(self, name: K, at_ns: int | None) -> None:
         """Wake `name` at this moment, or never."""
         self._unknown.pop(name, None)
         if at_ns is None:
@@ -23,6 +27,9 @@ class Alarms:
         elif self._set.get(name) != at_ns:
             self._set[name] = at_ns
             heapq.heappush(self._heap, (at_ns, name))
+            if len(self._heap) > 2 * len(self._set) + STALE_MAX:
+                self._heap = [(moment, of) for of, moment in self._set.items()]
+                heapq.heapify(self._heap)
 
     def clear(self) -> None:
         """Nobody has one any more."""
@@ -30,7 +37,7 @@ class Alarms:
         self._set.clear()
         self._unknown.clear()
 
-    def set_by(self, name: str, moment: Callable[[Any], int | None], thing: Any) -> None:
+    def set_by(self, name: K, moment: Callable[[Any], int | None], thing: Any) -> None:
         """Wake `name` at `moment(thing)`, which is not asked for before somebody wants to know.
 
         A cell changes several times in a beat, and only the last of them counts.
@@ -49,7 +56,7 @@ class Alarms:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def due(self, now_ns: int) -> list[str]:
+    def due(self, now_ns: int) -> list[K]:
         """Names whose moment has come; each has no alarm until it is set again."""
         names = []
         while (first := self.first_ns()) is not None and first <= now_ns:

@@ -25,6 +25,7 @@ from .levels import (
 )
 from .offers import holder_of, offer_again, offer_all, offer_calls, orphan_calls
 from .spares import expect_cells
+from .watching import end_watch
 
 DURABILITIES = ("crash", "power")
 
@@ -311,7 +312,7 @@ def end_attachment(fleet: Fleet, number: int, why: str, now_ns: int) -> None:
     for name in list(fleet.cells):
         detach_observer(fleet, name, number, None, now_ns)
     for ref in [ref for ref in fleet.watches if ref.attachment == number]:
-        fleet.watches.pop(ref)
+        end_watch(fleet, ref)
     session = fleet.sessions.get(attachment.session)
     if session is not None and session.holder == number:
         fleet.sessions[session.name] = held_by(session, 0)

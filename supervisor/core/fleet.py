@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...protocol.classes import dataclass
-from ...protocol.host_requests import AskEvents, Attach
+from ...protocol.host_requests import Attach
 from ...protocol.ids import Incarnation, RequestRef, cell_id, spare_token, worker_token
 from ...protocol.packed import ToolSpec
 from . import records as r
@@ -29,6 +29,7 @@ from .past import Past
 from .shelf import Shelf
 from .spare import Kind, Spare
 from .stream_steps import Packers
+from .watching import Place, Watch, recount_patience, take_watches
 
 FORKS_MAX = 8  # more at once only makes each of them slower
 REPLAYS_MAX = 3  # cells that are run again at once: the others have the machine too
@@ -73,16 +74,6 @@ class Remembered:
     cell: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """A host that waits for events of a cell or a session."""
-
-    ref: RequestRef
-    session: str
-    ask: AskEvents
-    deadline_ns: int
-
-
 class Fleet:
     """See the module's text. Functions of the other modules of the core take it as their first."""
 
@@ -107,6 +98,7 @@ class Fleet:
         self.spares: Shelf[bytes, Spare] = Shelf(self.touched)
         self.kinds: Shelf[Kind, int] = Shelf(self.touched)
         self.watches: Shelf[RequestRef, Watch] = Shelf(self.touched)
+        self.watched: Shelf[Place, tuple[RequestRef, ...]] = Shelf(self.touched)
         self.numbers: Shelf[str, int] = Shelf(self.touched)
         self.by_host_token: Shelf[bytes, int] = Shelf(self.touched)
         self.closing: Shelf[RequestRef, str] = Shelf(self.touched)
@@ -121,7 +113,8 @@ class Fleet:
         self.listed: set[str] = set()
         self.spares_at_ns: int | None = None
         self.dropped = 0
-        self.alarms = Alarms()
+        self.alarms: Alarms[str] = Alarms()
+        self.patience: Alarms[RequestRef] = Alarms()
         self.finished: dict[str, None] = {}
 
     # -- the beat ---------------------------------------------------------------------------------
@@ -142,6 +135,7 @@ class Fleet:
         self.alarms.clear()  # also of cells that are not there any more
         for name in self.cells:
             self.alarms.set(name, deadline_of(self.cells[name]))
+        recount_patience(self)
 
     def backlog(self, session: str) -> Shelf[tuple[str, int], None]:
         """The session's calls that wait to be dispatched, by cell and number, oldest first."""
@@ -267,17 +261,10 @@ class Fleet:
 
     def next_deadline_ns(self) -> int | None:
         """When `TimePassed` is due next; None: never."""
-        first = self.alarms.first_ns()
-        if self.spares_at_ns is not None and (first is None or self.spares_at_ns < first):
-            first = self.spares_at_ns
-        if not (len(self.watches) or len(self.wake_queue)):
-            return first  # as nearly always: this is asked in every beat
-        moments = [watch.deadline_ns for watch in self.watches.values()]
+        moments = [self.alarms.first_ns(), self.patience.first_ns(), self.spares_at_ns]
         if len(self.wake_queue):
             moments += self.restoring.values()
-        if first is not None:
-            moments.append(first)
-        return min(moments, default=None)
+        return min((moment for moment in moments if moment is not None), default=None)
 
 
 def _token_of(secret: bytes, cell: Cell) -> bytes:
@@ -297,10 +284,6 @@ def _note(fleet: Fleet, cell: Cell, record: r.CellRecord) -> None:
             kind = f"consumed {record.generation}"
             fleet.answers[record.request] = Remembered(kind, cell.id)
     elif isinstance(record, _EVENTS):
-        yielded = isinstance(record, r.YieldMade)  # that is its own cell's affair
-        for watch in list(fleet.watches.values()):
-            if watch.ask.cell == cell.id or (
-                not watch.ask.cell and not yielded and watch.session == cell.session
-            ):
-                fleet.watches.pop(watch.ref)
-                fleet.speak(Read(watch.ref, watch.ask, watch.session))
+        is_yield = isinstance(record, r.YieldMade)
+        for watch in take_watches(fleet, cell.session, cell.id, is_yield=is_yield):
+            fleet.speak(Read(watch.ref, watch.ask, watch.session))

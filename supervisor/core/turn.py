@@ -26,6 +26,7 @@ from .host_routes import on_garbled as on_host_garbled
 from .hosts import attached, ended, held_by, opened
 from .losses import on_ended, on_listed, on_zygote_lost
 from .past import past_of
+from .watching import take_impatient
 from .worker_routes import on_garbled, on_spoke
 from .worker_starts import fork_some, give_up_silent, on_forked, on_not_forked
 
@@ -139,10 +140,8 @@ def on_time(fleet: Fleet, now_ns: int) -> None:
         _on_due(fleet, name, now_ns)
         fleet.put(fleet.cells[name], now_ns)
     spares.on_time(fleet, now_ns)
-    for watch in list(fleet.watches.values()):
-        if watch.deadline_ns <= now_ns:
-            fleet.watches.pop(watch.ref)
-            fleet.speak(Reply(watch.ref, EventsGiven((), False)))
+    for ref in take_impatient(fleet, now_ns):
+        fleet.speak(Reply(ref, EventsGiven((), False)))
 
 
 def _on_due(fleet: Fleet, name: str, now_ns: int) -> None:

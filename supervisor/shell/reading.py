@@ -13,9 +13,10 @@ from ..core import records as r
 from ..core.ask_steps import outcome_of
 from ..core.effects import Read
 from ..core.facts import CallState, EventMark, Phase
-from ..core.fleet import Fleet, Watch
+from ..core.fleet import Fleet
 from ..core.law import CellState
 from ..core.levels import best_known, level_of_cell
+from ..core.watching import Watch, begin_watch
 from .history import row_of
 from .ports import CellSummary, Ports
 
@@ -115,7 +116,8 @@ class Reader:
             ended = False
         if not found and not ended and ask.wait_ns:
             deadline_ns = self._ports.clock.now_ns() + ask.wait_ns
-            self._fleet.watches[effect.to] = Watch(effect.to, effect.session, ask, deadline_ns)
+            watch = Watch(effect.to, effect.session, ask, deadline_ns)
+            begin_watch(self._fleet, watch)
             return None
         rows = [a.EventRow(e.cell, e.record, self._event(e.cell, e.event)) for e in found]
         return a.EventsGiven(tuple(rows), ended)

@@ -19,6 +19,7 @@ from tidemark.supervisor.core.facts import Cell
 from tidemark.supervisor.core.fleet import World as CoreWorld
 from tidemark.supervisor.core.law import CellState, Waits
 from tidemark.supervisor.core.shelf import Shelf
+from tidemark.supervisor.core.watching import recount_patience
 from tidemark.supervisor.shell.journal_schema import PACKERS
 from tidemark.supervisor.shell.loop import Loop
 from tidemark.supervisor.shell.ports import Ports
@@ -38,7 +39,7 @@ DAY_NS = 86_400_000_000_000  # what is put off for longer is put off for ever
 OPENED = frozenset({Cell, CellState})
 #: What a fleet has beside its shelves: in a mind, empty between beats, or of no consequence.
 KNOWN = {"world", "backlogs", "visitors", "entries", "effects", "draining", "listed", "dropped"}
-KNOWN |= {"alarms", "finished", "journal", "spares_at_ns", "touched"}
+KNOWN |= {"alarms", "patience", "finished", "journal", "spares_at_ns", "touched"}
 
 
 class Mind(NamedTuple):
@@ -122,6 +123,7 @@ class SmallSupervisor:
         fleet.alarms = Alarms()
         for name, facts in mind.cells:
             fleet.alarms.set(name, deadline_of(facts.seen))
+        recount_patience(fleet)
         loop._lazy = list(mind.lazy)
         loop.kept._kept.clear()
         loop.kept._created.clear()
