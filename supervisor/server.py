@@ -195,15 +195,15 @@ class Server:
             self._stop = "idle"
 
     def _recover(self) -> None:
-        """What is on the disk is not known any more: begin again from what is there."""
+        """What is on the disk is not known any more: begin again, or leave it to a successor."""
         self._store.close()
         try:
             self._store = _journal(self.directory, self._settings)
-        except JournalError as error:
+            self._processes.retake(self._store.epoch)
+            self._loop = self._new_loop()
+        except (JournalError, JournalBroken) as error:
             self._stop = f"fenced: {error}"
             return
-        self._processes.retake(self._store.epoch)
-        self._loop = self._new_loop()
         self._announce()
 
     def _asked(self, number: int, frame: FrameType | None) -> None:

@@ -25,7 +25,7 @@ from .levels import (
 )
 from .offers import holder_of, offer_again, offer_all, offer_calls, orphan_calls
 from .spares import expect_cells
-from .watching import end_watch
+from .watching import never_watch
 
 DURABILITIES = ("crash", "power")
 
@@ -311,8 +311,7 @@ def end_attachment(fleet: Fleet, number: int, why: str, now_ns: int) -> None:
     fleet.attachments[number] = ended(attachment, why)
     for name in list(fleet.cells):
         detach_observer(fleet, name, number, None, now_ns)
-    for ref in [ref for ref in fleet.watches if ref.attachment == number]:
-        end_watch(fleet, ref)
+    never_watch(fleet, number)
     session = fleet.sessions.get(attachment.session)
     if session is not None and session.holder == number:
         fleet.sessions[session.name] = held_by(session, 0)

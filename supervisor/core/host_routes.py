@@ -22,7 +22,7 @@ from .hosts import Attachment
 from .law import CellState, Observer
 from .offers import on_finish_call, on_notice_received, on_run_again
 from .stored import on_stored_set
-from .watching import end_watch
+from .watching import never_watch
 
 #: What a former holder may still do after its session was taken over.
 _AFTER_TAKEN = (h.FinishCall, h.Detach, h.NoticeReceived, h.Cancel)
@@ -199,7 +199,7 @@ def _terminate(
 def _cancel(
     fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.Cancel, now_ns: int
 ) -> None:
-    end_watch(fleet, RequestRef(attachment.number, ask.request))
+    never_watch(fleet, attachment.number, ask.request)
     name = fleet.places.get(RequestRef(attachment.number, ask.request))
     if name is not None and name in fleet.cells:
         detach_observer(fleet, name, attachment.number, ask.request, now_ns)

@@ -1,15 +1,18 @@
 """Hosts that wait for events: found by what they wait for, and by when their patience ends.
 
-However many wait, an event costs those that wait for it, and a beat nobody.
+However many wait, an event costs those that wait for it, and a beat that none has begun or ended
+nobody.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 from ...protocol.classes import dataclass
 from ...protocol.host_requests import AskEvents
 from ...protocol.ids import RequestRef
+from .effects import Read
 
 if TYPE_CHECKING:
     from .fleet import Fleet
@@ -34,23 +37,46 @@ class Watch:
 
 def begin_watch(fleet: Fleet, watch: Watch) -> None:
     """It waits from now on; asking again is waiting once."""
-    end_watch(fleet, watch.ref)
+    end_watches(fleet, [watch.ref])
     fleet.watches[watch.ref] = watch
     fleet.watched[watch.place] = (*(fleet.watched.get(watch.place) or ()), watch.ref)
     fleet.patience.set(watch.ref, watch.deadline_ns)
 
 
-def end_watch(fleet: Fleet, ref: RequestRef) -> None:
-    """It waits no longer. Ignores those that do not wait."""
-    watch = fleet.watches.pop(ref)
-    if watch is None:
-        return
-    fleet.patience.set(ref, None)
-    left = tuple(other for other in fleet.watched[watch.place] if other != ref)
-    if left:
-        fleet.watched[watch.place] = left
+def end_watches(fleet: Fleet, refs: Iterable[RequestRef]) -> None:
+    """They wait no longer. Ignores those that do not wait."""
+    gone: dict[Place, set[RequestRef]] = {}
+    for ref in refs:
+        if (watch := fleet.watches.pop(ref)) is not None:
+            fleet.patience.set(ref, None)
+            gone.setdefault(watch.place, set()).add(ref)
+    for place, ended in gone.items():
+        left = tuple(ref for ref in fleet.watched[place] if ref not in ended)
+        if left:
+            fleet.watched[place] = left
+        else:
+            fleet.watched.pop(place)
+
+
+def never_watch(fleet: Fleet, attachment: int, request: int | None = None) -> None:
+    """Nobody wants to know any more: neither what is waited for, nor what was asked in this beat.
+
+    Without `request` it is about all that this attachment has asked.
+    """
+
+    def is_meant(ref: RequestRef) -> bool:
+        return ref.attachment == attachment and request in (None, ref.number)
+
+    if request is None:
+        end_watches(fleet, [ref for ref in fleet.watches if is_meant(ref)])
     else:
-        fleet.watched.pop(watch.place)
+        end_watches(fleet, [RequestRef(attachment, request)])
+    fleet.effects = [
+        effect
+        for effect in fleet.effects
+        if not (isinstance(effect, Read) and isinstance(effect.ask, AskEvents))
+        or not is_meant(effect.to)
+    ]
 
 
 def take_watches(fleet: Fleet, session: str, cell: str, *, is_yield: bool) -> list[Watch]:
@@ -71,8 +97,7 @@ def take_watches(fleet: Fleet, session: str, cell: str, *, is_yield: bool) -> li
 def take_impatient(fleet: Fleet, now_ns: int) -> list[RequestRef]:
     """Those that have waited for as long as they wanted to."""
     refs = fleet.patience.due(now_ns)
-    for ref in refs:
-        end_watch(fleet, ref)
+    end_watches(fleet, refs)
     return refs
 
 

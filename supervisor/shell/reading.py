@@ -22,6 +22,7 @@ from .ports import CellSummary, Ports
 
 EventMaker = Callable[[str, EventMark], PackedEvent]
 CALLS_MAX = 10_000
+WAIT_NS_MAX = 600_000_000_000  # for events; who wants to wait longer asks again
 
 
 def state_name(state: CellState) -> str:
@@ -115,7 +116,7 @@ class Reader:
             found = store.session_events(effect.session, ask.after, ask.limit)
             ended = False
         if not found and not ended and ask.wait_ns:
-            deadline_ns = self._ports.clock.now_ns() + ask.wait_ns
+            deadline_ns = self._ports.clock.now_ns() + min(ask.wait_ns, WAIT_NS_MAX)
             watch = Watch(effect.to, effect.session, ask, deadline_ns)
             begin_watch(self._fleet, watch)
             return None

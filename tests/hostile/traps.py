@@ -22,7 +22,10 @@ def _removed(scene: Scene) -> str:
     def left() -> list[Path]:
         found = []
         for place in work.iterdir() if work.is_dir() else ():
-            names = os.listdir(place)
+            try:
+                names = os.listdir(place)
+            except FileNotFoundError:  # it was removed just now
+                continue
             if not set(names) & set(OWN_FILES):
                 found.append(place)
         return found

@@ -319,6 +319,14 @@ def check_show(cell: str, where: list[object]) -> None:
     assert facts["frontier"]["generation"] == facts["generation"] == 1
 
 
+def check_hibernate(cell: str, where: list[object]) -> None:
+    asked = tidemark("hibernate", cell, *where)
+    (facts,) = objects(tidemark("show", cell, *where, "--json").stdout)
+    replays = os.environ.get("TIDEMARK_TEST_LEVEL") != "process"
+    assert (asked.returncode == 0, facts["pid"] is None) == (replays, replays), asked
+    assert facts["frontier"]["generation"] == 1
+
+
 def check_resume(cell: str, where: list[object]) -> None:
     resumed = tidemark("resume", cell, 1, *where)
     assert (resumed.returncode, resumed.stderr) == (0, "")
@@ -368,6 +376,7 @@ def test_one_cell_from_outside(served: Path, files: Path) -> None:
         cell = row["id"]
 
         check_show(cell, where)
+        check_hibernate(cell, where)
         check_resume(cell, where)
         check_watch_and_terminate(cell, where)
         check_history(cell, where)

@@ -148,6 +148,7 @@ COMBINATIONS = [
     ("worker", "supervisor"),
     ("supervisor", "worker"),
     ("zygote", "supervisor"),
+    ("worker", "zygote"),
     ("worker", "zygote", "supervisor"),
 ]
 
@@ -209,7 +210,17 @@ session.detach()
 
 
 @pytest.mark.parametrize(
-    "others", [(), ("worker",), ("supervisor",), ("zygote", "supervisor")], ids="+".join
+    "others",
+    [
+        (),
+        ("worker",),
+        ("supervisor",),
+        ("zygote",),
+        ("worker", "supervisor"),
+        ("zygote", "supervisor"),
+        ("worker", "zygote", "supervisor"),
+    ],
+    ids="+".join,
 )
 def test_the_host_at_every_frontier(place: Path, others: tuple[str, ...]) -> None:
     """Killed before it resumes, and another time after; its successor finds everything."""

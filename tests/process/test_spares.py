@@ -77,12 +77,13 @@ def test_a_spare_worker_is_its_cell_s_from_then_on(zygote: ZygoteEnd) -> None:
 
 def test_workers_without_a_cell_share_the_session_of_their_zygote(zygote: ZygoteEnd) -> None:
     # And with it one share of the processors, where sessions have shares; see `begin_session`.
-    spare = zygote.spare()
+    spare, other = zygote.spare(), zygote.spare()
     pid = zygote.pids[spare.token]
-    assert os.getsid(pid) == os.getsid(zygote.process.pid)
+    assert os.getsid(pid) == os.getsid(zygote.pids[other.token]) != pid
     spare.becomes(CELL, Incarnation(1, 9)).start("text('begun')\nawait tools.ask(n=1)")
     spare.item()
     assert os.getsid(pid) == pid
+    assert os.getsid(zygote.pids[other.token]) not in zygote.pids.values()
 
 
 async def _run(endpoint: str, count: int) -> list[int]:

@@ -148,13 +148,14 @@ def test_what_a_killed_worker_still_says_is_dropped(stage: Stage) -> None:
     )
 
 
-def test_another_python_diverges_before_it_is_given_the_source(stage: Stage) -> None:
+@pytest.mark.parametrize("python", ["3.14", "3.11, replay 2"])
+def test_another_python_diverges_before_it_is_given_the_source(stage: Stage, python: str) -> None:
     host, cell, worker = paused(stage)
     number = host.sends(h.Resume(cell, 1, None))
     worker.ends(-9)
     again = stage.worker(cell)
-    again.sends(w.Hello(cell, again.incarnation, 0, False, 0, 0, 77, "3.14"))
-    assert diverged(host.answer(number)) == ("a worker with 3.11", "a worker with 3.14", None)
+    again.sends(w.Hello(cell, again.incarnation, 0, False, 0, 0, 77, python))
+    assert diverged(host.answer(number)) == ("a worker with 3.11", f"a worker with {python}", None)
     assert not [message for message in again.received if isinstance(message, w.Start)]
     assert again.token in stage.processes.killed
     assert host.waits(cell).event.generation == 1

@@ -257,6 +257,26 @@ def test_a_worker_is_never_left_with_a_full_window(stage: Stage) -> None:
         assert second.last(w.Acknowledge).have == heard
 
 
+# -- what was left as it was ----------------------------------------------------------------------
+
+
+def test_cells_that_nobody_touches_have_no_worker_after_a_restart(stage: Stage) -> None:
+    host = stage.host("tides", saying.tool("search"))
+    cells = [host.creates() for _ in range(200)]
+    for cell in cells:
+        stage.worker(cell).hello().says(*BEGINNING, saying.paused(1))
+    stage.crash()
+    stage.processes.living.clear()  # the machine was off
+    stage.restart()
+    host.reconnects()
+    stage.passes(60 * SECOND)
+    assert {forks(stage, cell) for cell in cells} == {1}
+    assert {host.waits(cell).event.generation for cell in cells} == {1}
+    assert {forks(stage, cell) for cell in cells} == {1}
+    host.sends(h.Resume(cells[7], 1, None))
+    assert [cell for cell in cells if forks(stage, cell) == 2] == [cells[7]]
+
+
 # -- replays that do not end ----------------------------------------------------------------------
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from tidemark.protocol import host_answers as a
 from tidemark.protocol import host_requests as h
 from tidemark.protocol.ids import RequestRef
 from tidemark.supervisor.core.alarms import STALE_MAX, Alarms
+from tidemark.supervisor.core.effects import Read
 from tidemark.supervisor.core.fleet import Fleet
 from tidemark.supervisor.core.watching import (
     Watch,
     begin_watch,
-    end_watch,
+    end_watches,
+    never_watch,
     take_impatient,
     take_watches,
 )
+from tidemark.supervisor.shell.reading import WAIT_NS_MAX
 
 from transcripts.stage import Stage
 
@@ -39,8 +43,8 @@ def test_an_event_finds_those_that_wait_for_it_and_nobody_else(stage: Stage) -> 
     assert taken(fleet, CELL) == [2]
     assert taken(fleet, CELL) == []
     assert taken(fleet, OTHER) == [3]
-    end_watch(fleet, RequestRef(1, 5))
-    end_watch(fleet, RequestRef(1, 5))
+    end_watches(fleet, [RequestRef(1, 5)])
+    end_watches(fleet, [RequestRef(1, 5)])
     assert is_empty(fleet)
 
 
@@ -76,6 +80,28 @@ def test_a_beat_that_fails_puts_them_back_with_their_time(stage: Stage) -> None:
     assert taken(fleet, OTHER) == [2]
     assert taken(fleet, CELL) == [1]
     assert is_empty(fleet)
+
+
+def test_what_was_asked_in_the_same_beat_is_not_waited_for_either(stage: Stage) -> None:
+    fleet = stage.loop.fleet
+    for number in (1, 2):
+        ref = RequestRef(number, 3)
+        fleet.speak(Read(ref, h.AskEvents("", "tides", 0, 10, 1), "tides"))
+        ask = h.AskEvents("", "tides", 0, 10, 1)
+        begin_watch(fleet, Watch(RequestRef(number, 4), "tides", ask, 10**18))
+    fleet.speak(Read(RequestRef(1, 5), h.AskEvents("", "tides", 0, 10, 1), "tides"))
+    never_watch(fleet, 1, 3)
+    assert [effect.to for effect in fleet.effects] == [RequestRef(2, 3), RequestRef(1, 5)]
+    never_watch(fleet, 1)
+    assert [effect.to for effect in fleet.effects] == [RequestRef(2, 3)]
+    assert list(fleet.watches) == [RequestRef(2, 4)]
+
+
+def test_nobody_waits_for_ever(stage: Stage) -> None:
+    outside = stage.host(None)
+    number = outside.sends(h.AskEvents("", "tides", 0, 10, 2**60))
+    stage.passes(WAIT_NS_MAX)
+    assert outside.answer(number) == a.EventsGiven((), False)
 
 
 def test_moments_that_count_no_more_are_let_go() -> None:
