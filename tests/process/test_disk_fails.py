@@ -16,6 +16,7 @@ from tidemark import JournalError, PausableCell, Pending, Resumed
 from fakes.cells import SECONDS, pending, pid_of
 from fakes.process_watch import alive
 from fakes.running_supervisor import RunningSupervisor
+from fakes.supervisor_end import only_with_sockets
 from fakes.supervisors import end_all
 from fakes.waiting import until
 
@@ -80,6 +81,7 @@ def test_who_asked_is_told_that_nothing_was_acknowledged(state: Path) -> None:
         made.close()
 
 
+@only_with_sockets  # or the worker cannot find the successor, and its cell is run again
 def test_a_disk_that_goes_on_failing_is_left_to_a_successor(state: Path) -> None:
     with tidemark.Session("tides", state=state, tools=[echo]) as session:
         cell = session.create_pausable_cell(SOURCE)
