@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,26 +47,14 @@ def cycle(cell: PausableCell) -> Pending:
     return pending(cell)
 
 
-def test_one_write_that_fails_begins_a_new_epoch_in_the_same_process(state: Path) -> None:
-    made = RunningSupervisor(state, "--durability=power", "--spares=0")
-    try:
-        with tidemark.Session(endpoint=made.endpoint, tools=[echo]) as session:
-            cell = session.create_pausable_cell(SOURCE)
-            for _ in range(CYCLES):
-                here = cycle(cell)
-            worker = pid_of(cell)
-            # The log cannot grow. When all is closed it is moved into the database, and is empty.
-            may_write(made.pid, (state / "journal.db-wal").stat().st_size)
-            assert cycle(cell).generation == here.generation + 1
-            assert pid_of(cell) == worker, "it was adopted"
-        with tidemark.connect(made.endpoint) as client:
-            assert client.info().epoch == made.ready["epoch"] + 1
-        assert made.process.poll() is None
-    finally:
-        made.close()
+@contextmanager
+def at_its_bound(
+    state: Path,
+) -> Iterator[tuple[RunningSupervisor, tidemark.Session, PausableCell]]:
+    """A cell at a frontier, under a supervisor whose next commit fails.
 
-
-def test_who_asked_is_told_that_nothing_was_acknowledged(state: Path) -> None:
+    The log cannot grow any more. When all is closed it is moved into the database, and is empty.
+    """
     made = RunningSupervisor(state, "--durability=power", "--spares=0")
     try:
         with tidemark.Session(endpoint=made.endpoint, tools=[echo]) as session:
@@ -73,12 +62,27 @@ def test_who_asked_is_told_that_nothing_was_acknowledged(state: Path) -> None:
             for _ in range(CYCLES):
                 cycle(cell)
             may_write(made.pid, (state / "journal.db-wal").stat().st_size)
-            with pytest.raises(JournalError, match="nothing was acknowledged"):
-                session.create_cell("text('a')", name="refused")
-            assert [row.id for row in session.cells()] == [cell.id]
-            assert session.create_cell("exit(7)").observe(SECONDS)
+            yield made, session, cell
     finally:
         made.close()
+
+
+def test_one_write_that_fails_begins_a_new_epoch_in_the_same_process(state: Path) -> None:
+    with at_its_bound(state) as (made, _, cell):
+        here, worker = pending(cell), pid_of(cell)
+        assert cycle(cell).generation == here.generation + 1
+        assert pid_of(cell) == worker, "it was adopted"
+        with tidemark.connect(made.endpoint) as client:
+            assert client.info().epoch == made.ready["epoch"] + 1
+        assert made.process.poll() is None
+
+
+def test_who_asked_is_told_that_nothing_was_acknowledged(state: Path) -> None:
+    with at_its_bound(state) as (_, session, cell):
+        with pytest.raises(JournalError, match="nothing was acknowledged"):
+            session.create_cell("text('a')", name="refused")
+        assert [row.id for row in session.cells()] == [cell.id]
+        assert session.create_cell("exit(7)").observe(SECONDS)
 
 
 @only_with_sockets  # or the worker cannot find the successor, and its cell is run again
