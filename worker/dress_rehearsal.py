@@ -20,13 +20,13 @@ from ..protocol.limits import Limits
 from ..protocol.packed import CellKind, Reason, Stepping
 from ..protocol.worker_messages import Finished, Item, Said, Start
 from . import real
+from .bell import Bell
 from .clock import CellClock
 from .gate import CellLoop
 from .link import Link
 from .reproducible import Reproducible
 from .runner import Run
 from .stream import Stream
-from .wire import Bell
 
 NAME: Final = "<rehearsal>"
 SOURCE: Final = """
@@ -50,13 +50,23 @@ class _Listener:
         self.clock: CellClock | None = None
 
 
+class _NoHearing:
+    """What a loop needs of a link's hearing."""
+
+    def __init__(self) -> None:
+        self.gate_bell = Bell()
+
+    def watched(self) -> tuple[int, ...]:
+        return (self.gate_bell.fileno(),)
+
+
 class _NoLink:
     """A link that leads nowhere; see `Link`."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.remembered: dict[int, int] = {}
-        self.gate_bell = Bell()
+        self.hearing = _NoHearing()
         self.speaker = _Listener()
 
     def say(self, item: Item) -> None:
@@ -95,7 +105,7 @@ def rehearse_cell(reproducible: Reproducible) -> None:
         sys.stdin, sys.stdout, sys.stderr = standard
         sys.modules["__main__"], sys.argv = main, arguments
         linecache.cache.pop(NAME, None)
-        os.close(link.gate_bell.fileno())
+        os.close(link.hearing.gate_bell.fileno())
     del loop, link, anybody
     gc.collect()  # and what is counted until the next collection begins at nothing again
 

@@ -74,6 +74,7 @@ class CellLoop(NumberingLoop):
     def __init__(self, link: Link) -> None:
         """Costly enough to be made before there is a cell; then `equip` it."""
         self._link = link
+        self._hearing = link.hearing
         self._clock: CellClock
         self._own: OwnWork
         self._garbage = Garbage()
@@ -89,10 +90,10 @@ class CellLoop(NumberingLoop):
         self._has_signals = False
         self.settle: Callable[[PackedInput], None] = lambda _: None
         self.before_wait: Callable[[], None] = lambda: None
-        self._closed_poll = select.poll()
-        self._closed_poll.register(link.gate_bell.fileno(), select.POLLIN)
-        self._open_poll = select.poll()
-        self._open_poll.register(link.gate_bell.fileno(), select.POLLIN)
+        self._closed_poll, self._open_poll = select.poll(), select.poll()
+        for descriptor in link.hearing.watched():
+            self._closed_poll.register(descriptor, select.POLLIN)
+            self._open_poll.register(descriptor, select.POLLIN)
         self._open_poll.register(self._gate.fileno(), select.POLLIN)
         self._gate.on_idle = self._idle
 
@@ -138,7 +139,7 @@ class CellLoop(NumberingLoop):
         handle = Handle(callback, args, self, context)
         self._own.flag("a callback from another thread")
         self._own.queue(handle)
-        self._link.gate_bell.ring()
+        self._hearing.gate_bell.ring()
         return handle
 
     def run_in_executor(  # type: ignore[override]
@@ -182,7 +183,7 @@ class CellLoop(NumberingLoop):
 
     def _write_to_self(self) -> None:
         # The self-pipe is for signals alone; whoever else wakes the loop rings the gate's bell.
-        self._link.gate_bell.ring()
+        self._hearing.gate_bell.ring()
 
     def _on_register(self, descriptor: int) -> None:
         self._own.flag("a file descriptor in the event loop")
@@ -236,7 +237,6 @@ class CellLoop(NumberingLoop):
         poll = self._open_poll if watches and self._link.takes_own_work() else self._closed_poll
         self._is_waiting = True
         try:
-            poll.poll()
+            self._hearing.wait(poll)
         finally:
             self._is_waiting = False
-        self._link.gate_bell.silence()

@@ -19,8 +19,43 @@ SYS_LANDLOCK_CREATE_RULESET: Final = 444
 SYS_LANDLOCK_ADD_RULE: Final = 445
 SYS_LANDLOCK_RESTRICT_SELF: Final = 446
 DESCRIPTOR_MAX: Final = 2**32 - 1
+CLOCK_MONOTONIC: Final = 1
+SECOND_NS: Final = 1_000_000_000
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+class _TimerSpec(ctypes.Structure):
+    _fields_ = tuple((part, ctypes.c_long) for part in ("every_s", "every_ns", "in_s", "in_ns"))
+
+
+# With the interpreter's lock kept: these never wait, and giving the lock away is what costs.
+_timer_settime: Final = ctypes.PyDLL(None).timerfd_settime
+_timer_settime.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+
+
+class Timer:
+    """A timerfd of the real clock: readable when it has run out, until it is set again."""
+
+    def __init__(self, after_ns: int) -> None:
+        """Not running yet. Raises OSError: no descriptor is left."""
+        # Whatever it is used for, the two flags have the numbers of the files' own.
+        flags = os.O_CLOEXEC | os.O_NONBLOCK
+        self.descriptor = int(_LIBC.timerfd_create(CLOCK_MONOTONIC, flags))
+        if self.descriptor < 0:
+            raise _failed("timerfd_create")
+        self._on = _TimerSpec(0, 0, *divmod(after_ns, SECOND_NS))
+        self._off = _TimerSpec()
+        self._on_at = ctypes.addressof(self._on)
+        self._off_at = ctypes.addressof(self._off)
+
+    def start(self) -> None:
+        """Let it run from now on."""
+        _timer_settime(self.descriptor, 0, self._on_at, None)
+
+    def stop(self) -> None:
+        """Let it not run; it is not readable then."""
+        _timer_settime(self.descriptor, 0, self._off_at, None)
 
 
 def _failed(what: str) -> OSError:

@@ -1,33 +1,30 @@
-"""The worker's end of the link: what the cell says, what it is told, and the thread between.
+"""The worker's end of the link: what the cell says, and what it is told.
 
-The thread answers the supervisor however busy the cell is. Whoever has something to say sends it
+While the cell waits, its own thread listens to the supervisor: a step that is short wakes no other.
+A stand-by (`standby.py`) listens while the cell is busy. Whoever has something to say sends it
 itself when it is due; one lock orders everything that is said and every move of the gate.
 """
 
 from __future__ import annotations
 
-import _thread
 import os
-import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from ..protocol import codec, limits
 from ..protocol.packed import PackedInput, Reason
 from ..protocol.worker_messages import Fetch, Finished, Item, Start
 from ..protocol.zygote_messages import Fork
 from . import real
-from .answers import Unbelievable, answer
-from .exits import EXIT_COPY_FAILED, EXIT_DEFECT, EXIT_DONE, EXIT_PROTOCOL
+from .answers import Unbelievable
+from .exits import EXIT_COPY_FAILED, EXIT_DEFECT, EXIT_DONE
+from .hearing import Hearing
 from .isolation.quarters import Sockets
 from .speaker import Asked, Speaker
 from .steps import Steps
-from .wire import Bell, Wire
+from .wire import Wire
 
-FLUSH_AGE_MS: Final = limits.FLUSH_MS // 2  # looked at as often, so nothing waits longer than that
 SPARE_FRAMES: Final = 500  # so that a cell at its recursion limit can still end properly
 
 
@@ -35,28 +32,26 @@ class Link:
     """One worker's link to whichever supervisor lives.
 
     Methods are for the cell's threads unless they say otherwise; all may block while the journal
-    is behind. `answers.py` has what the link's own thread does with each message.
+    is behind. `answers.py` has what is done with each message.
     """
 
     def __init__(self, fork: Fork, on_connected: Callable[[], Sockets]) -> None:
-        """`on_connected` is called once, on the link's thread, before the first word."""
+        """To be made on the cell's main thread; `wait_for_start` goes on with connecting.
+
+        `on_connected` is called once, before the first word.
+        """
         self.fork = fork
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.steps: Steps | None = None
         self.start: Start | None = None
         self.remembered: dict[int, int] = {}
-        self.gate_bell = Bell()
         self._questions = 0
         self._wire = Wire(fork.endpoint, fork.token)
         self.speaker = Speaker(fork, self._wire, on_connected)
-        self._thread_sleeps = False
-        self._cell_sleeps = True
-        self._pending_since = 0.0
         self._is_copy = False
         os.register_at_fork(after_in_child=self._become_copy)
-        # Not a `threading.Thread`: that takes 0.5 ms more of every fork, and is none of the cell's.
-        _thread.start_new_thread(self._run, ())
+        self.hearing = Hearing(self, self._wire)
 
     @property
     def is_copy(self) -> bool:
@@ -65,11 +60,9 @@ class Link:
 
     def wait_for_start(self) -> Start:
         """Block until the supervisor has given the cell."""
-        with self.changed:
-            self.changed.wait_for(lambda: self.start is not None)
-            assert self.start is not None
-            self._cell_sleeps = False
-            return self.start
+        self.hearing.until(lambda: self.start is not None)
+        assert self.start is not None
+        return self.start
 
     # -- saying -----------------------------------------------------------------------------------
 
@@ -84,16 +77,16 @@ class Link:
         with self.changed:
             while self.speaker.stream.is_full and not self.speaker.stream.closed:
                 self.speaker.send_pending()
-                self.changed.wait()
+                with self.hearing.served():
+                    self.changed.wait()
             if not self.speaker.stream.closed:
                 if not self.speaker.stream.pending:
-                    self._pending_since = real.monotonic()
+                    self.hearing.pending_since = real.monotonic()
                 self.speaker.stream.add(item)
                 if self.speaker.stream.is_due:
                     self.speaker.send_pending()
-                elif self._thread_sleeps:
-                    self._thread_sleeps = False
-                    self._wire.ring()
+                elif self.hearing.cell_sleeps and self.speaker.stream.pending == 1:
+                    self.hearing.call()  # a thread of the cell's: it is sent when it is old
                 return
         self.park()
 
@@ -113,7 +106,8 @@ class Link:
             number = self._questions
             asked = self.speaker.asked[number] = Asked(key)
             self.speaker.send(Fetch(self.speaker.stream.epoch, number, key))
-            self.changed.wait_for(lambda: asked.is_answered)
+            with self.hearing.served():
+                self.changed.wait_for(lambda: asked.is_answered)
             del self.speaker.asked[number]
             return asked
 
@@ -138,7 +132,8 @@ class Link:
         self.park()
 
     def park(self) -> NoReturn:
-        """Block this thread for ever; the link's thread ends the process."""
+        """Block this thread for ever; the stand-by ends the process."""
+        self.hearing.leave_for_good()
         while self.lock._is_owned():  # type: ignore[attr-defined]
             # A finalizer or signal handler ended the cell in the middle of one of our own calls,
             # on this thread. That call is never resumed, and its lock is needed.
@@ -162,7 +157,7 @@ class Link:
             if (wait := steps.relived_wait(next_timer_ns)) is not None:
                 self.say(wait)
             taken = steps.next_input()
-            self._cell_sleeps = taken is None
+            self.hearing.cell_sleeps = taken is None
             if taken is None:
                 said = steps.idle(next_timer_ns, own_work)
                 if not self.speaker.stream.closed:
@@ -179,13 +174,12 @@ class Link:
     def own_work_taken(self) -> None:
         """Own work has been handed to the cell."""
         with self.lock:
-            self._cell_sleeps = False
+            self.hearing.cell_sleeps = False
             self.opened_steps().own_work_taken()
 
     def open_gate(self) -> None:
         """Let the cell's thread look at its inputs again."""
-        self._cell_sleeps = False
-        self.gate_bell.ring()
+        self.hearing.open_gate()
 
     def opened_steps(self) -> Steps:
         """The cell's steps; it must have been started."""
@@ -193,37 +187,8 @@ class Link:
             raise Unbelievable("inputs for a cell that was not given yet")
         return self.steps
 
-    # -- the link's own thread --------------------------------------------------------------------
-
-    def _run(self) -> None:
-        # Signals belong to the cell's main thread, which would not wake if one came here.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
-            while True:
-                self._wire.wait(self._beat())
-        except (codec.BadFrame, Unbelievable) as error:
-            print(f"tidemark worker {os.getpid()}: {error}", file=sys.__stderr__, flush=True)
-            os._exit(EXIT_PROTOCOL)
-        except BaseException:  # noqa: BLE001 - ends the process: nobody else would notice
-            traceback.print_exc(file=sys.__stderr__)
-            os._exit(EXIT_DEFECT)
-
-    def _beat(self) -> int | None:
-        with self.lock:
-            while (frames := self._wire.receive()) is not None:
-                answer(self, codec.TO_WORKER.decode(frames))
-            self.speaker.greet_if_due(self.steps)
-            if self.speaker.stream.pending and self._pending_age() >= FLUSH_AGE_MS:
-                self.speaker.send_pending()
-            # While the cell runs, looking now and then is cheaper than being woken for every first
-            # item of a message.
-            self._thread_sleeps = self._cell_sleeps and not self.speaker.stream.pending
-            return None if self._thread_sleeps else FLUSH_AGE_MS
-
-    def _pending_age(self) -> float:
-        return (real.monotonic() - self._pending_since) * 1_000
-
     def _become_copy(self) -> None:
         self._is_copy = True
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
+        self._wire.leave()

@@ -65,8 +65,6 @@ class Speaker:
         """Send a message, or note that the supervisor must be greeted when it is back."""
         if not self._wire.send(codec.FROM_WORKER.encode(message)):
             self._must_greet = True
-        if self._wire.has_news() or (self._must_greet and self._wire.is_connected()):
-            self._wire.ring()
 
     def greet(self, epoch: int, steps: Steps | None) -> None:
         """Say Hello (epoch 0: unasked)."""
@@ -88,7 +86,7 @@ class Speaker:
 
     def greet_if_due(self, steps: Steps | None) -> None:
         """Say Hello unasked if there is a connection that may be new."""
-        if self._must_greet and self._wire.is_connected():
+        if self._must_greet and self._wire.is_connected:
             self._must_greet = False
             if self._on_connected is not None:
                 # Before Hello, which is what a cell is given in answer to.

@@ -1,122 +1,204 @@
-"""A DEALER socket that several threads share under one lock, and the bells that wake them."""
+"""A worker's connection with whichever supervisor lives: ZMTP, as a DEALER speaks it.
+
+ZeroMQ's protocol and not its library: a context of libzmq has two threads, and what it needs for
+itself is a third of what making a worker costs and of what one weighs. The other end may be any
+ROUTER; the supervisor's is ours as well (see `supervisor/shell/worker_door.py`).
+"""
 
 from __future__ import annotations
 
 import os
 import select
+from _socket import AF_UNIX, SOCK_STREAM, socket  # the class below Python's, which cells can change
+from collections import deque
+from contextlib import suppress
 from typing import Final
 
-import zmq
-
-from ..protocol import limits
+from ..protocol import limits, zmtp
+from . import real
 from .exits import EXIT_CUT_OFF
 
-RECONNECT_MS: Final = 10
-RECONNECT_MS_MAX: Final = 200
-FRAME_OVERHEAD_BYTES: Final = 1024
-# Plain ints: arithmetic with the flags' own types takes longer than what they are for.
-_POLLIN: Final = int(zmq.POLLIN)
-_POLLOUT: Final = int(zmq.POLLOUT)
-_LAST: Final = int(zmq.NOBLOCK)
-_MORE: Final = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
-
-
-class Bell:
-    """Wakes a thread that polls its file descriptor; ringing twice is ringing once."""
-
-    def __init__(self) -> None:
-        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def fileno(self) -> int:
-        """What to poll for reading."""
-        return self._fd
-
-    def ring(self) -> None:
-        """Wake whoever polls, or will."""
-        os.eventfd_write(self._fd, 1)
-
-    def silence(self) -> None:
-        """Forget that it rang."""
-        try:
-            os.eventfd_read(self._fd)
-        except BlockingIOError:
-            return
+RECONNECT_S: Final = 0.01
+RECONNECT_S_MAX: Final = 0.2
+SCRATCH_BYTES: Final = 64 * limits.KIB
 
 
 class Wire:
-    """The socket. Every method but `wait` must be called with the owner's lock held.
+    """The connection. Every method but `fileno` must be called with the owner's lock held.
 
-    libzmq's file descriptor is edge triggered: whoever looks at the socket's state can take the
-    edge from the thread that waits. So that thread has a bell beside it, and whoever has sent
-    something looks whether there is news, and rings.
+    Nothing here blocks. Who waits polls `fileno()`, and does so at most for `patience_ms`; then
+    `mend`, `receive` until None, and `flush`.
     """
 
     def __init__(self, endpoint: str, token: bytes) -> None:
-        """Connects in the background; `token` is the routing id and the authority."""
-        self._context = zmq.Context(io_threads=1)
-        socket = self._context.socket(zmq.DEALER)
-        socket.setsockopt(zmq.ROUTING_ID, token)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.MAXMSGSIZE, limits.MESSAGE_BYTES_MAX + FRAME_OVERHEAD_BYTES)
-        socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
-        # What is sent into a connection that does not exist would be lost silently; so it is
-        # refused, and said again when a supervisor asks.
-        socket.setsockopt(zmq.IMMEDIATE, 1)
-        socket.setsockopt(zmq.SNDHWM, 0)  # the stream has its own bound
-        socket.connect(endpoint)
-        self._socket = socket
+        """Not connected yet; `token` is the routing id and the authority."""
+        self._path = endpoint.removeprefix("ipc://")
+        self._greeting = zmtp.greeting_of(b"DEALER", token)
+        # One descriptor to poll, whichever socket there is, and whatever it has to wait for.
+        self._news = select.epoll()
+        self._socket: socket | None = None
+        self._incoming = zmtp.Incoming()
+        self._scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self._was_short = False
+        self._is_ready = False
+        self._unsent: deque[memoryview] = deque()
         self._must_stay = False
-        self._bell = Bell()
-        self._poll = select.poll()
-        self._poll.register(int(socket.getsockopt(zmq.FD)), select.POLLIN)
-        self._poll.register(self._bell.fileno(), select.POLLIN)
+        self._pause_s = RECONNECT_S
+        self._try_at = 0.0
+
+    def fileno(self) -> int:
+        """What to poll for reading."""
+        return self._news.fileno()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether something can be sent now: the other end has introduced itself.
+
+        A ROUTER of libzmq closes a connection on which a message comes before that.
+        """
+        return self._is_ready
+
+    @property
+    def patience_ms(self) -> int | None:
+        """How long who polls may wait; None: for ever."""
+        if self._socket is not None:
+            return None
+        return max(0, int((self._try_at - real.monotonic()) * 1_000) + 1)
 
     def end_when_cut_off(self) -> None:
         """From now on the process ends when the connection does: there can be no other."""
         self._must_stay = True
-        self._check()
-
-    def _check(self) -> None:
-        # Whoever looked at the socket has seen its news; nobody may be left waiting for them.
-        if self._must_stay and not self.is_connected():
+        if self._socket is None:
             os._exit(EXIT_CUT_OFF)
 
-    def send(self, frames: list[bytes]) -> bool:
-        """Send without waiting; False: there is no connection now."""
+    def mend(self) -> None:
+        """Connect if there is no connection and it is time to try."""
+        if self._socket is not None or real.monotonic() < self._try_at:
+            return
+        peer = None
         try:
-            for frame in frames[:-1]:  # once libzmq has taken the first it takes them all
-                self._socket.send(frame, _MORE)
-            self._socket.send(frames[-1], _LAST)
-        except zmq.Again:
-            self._check()
+            peer = socket(AF_UNIX, SOCK_STREAM)
+            peer.setblocking(False)
+            # A new socket has room for that; what comes of it is seen when the answer is read.
+            peer.connect(self._path)
+            peer.send(self._greeting)
+            self._news.register(peer.fileno(), select.EPOLLIN)
+        except OSError:
+            if peer is not None:
+                peer.close()
+            self._try_at = real.monotonic() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, RECONNECT_S_MAX)
+            return
+        self._socket = peer
+        self._pause_s = RECONNECT_S
+
+    def send(self, frames: list[bytes]) -> bool:
+        """Send, or keep what there is no room for; False: there is no connection now.
+
+        What was sent into a connection that ends is lost, and said again when a supervisor asks.
+        """
+        peer = self._socket
+        if peer is None or not self._is_ready:
             return False
+        header, body = frames
+        parts = zmtp.packed(header, body)
+        sent = 0
+        if not self._unsent:
+            try:
+                sent = peer.send(parts[0]) if len(parts) == 1 else peer.sendmsg(parts)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._disconnect(peer)
+                return False
+            if sent == sum(map(len, parts)):
+                return True
+        had_all = not self._unsent
+        for part in parts:
+            if sent < len(part):
+                self._unsent.append(memoryview(part)[sent:])
+            sent = max(0, sent - len(part))
+        if had_all:
+            self._watch(peer)
         return True
 
-    def receive(self) -> list[bytes] | None:
-        """The next message's frames; None: nothing is here."""
-        while True:
+    def flush(self) -> None:
+        """Send what the peer has made room for."""
+        while self._unsent and (peer := self._socket) is not None:
+            part = self._unsent[0]
             try:
-                return self._socket.recv_multipart(_LAST)
-            except zmq.Again:
-                # Looking whether there is a connection may take the news of what has come since.
-                if not self._must_stay or not self.has_news():
-                    return None
+                sent = peer.send(part)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._disconnect(peer)
+                return
+            if sent < len(part):
+                self._unsent[0] = part[sent:]
+            else:
+                self._unsent.popleft()
+                if not self._unsent:
+                    self._watch(peer)
 
-    def has_news(self) -> bool:
-        """Whether something can be received now."""
-        self._check()
-        return bool(int(self._socket.getsockopt(zmq.EVENTS)) & _POLLIN)
+    def receive(self) -> list[bytes] | None:
+        """The next message's frames; None: nothing is here.
 
-    def is_connected(self) -> bool:
-        """Whether something can be sent now."""
-        return bool(int(self._socket.getsockopt(zmq.EVENTS)) & _POLLOUT)
+        Raises:
+            zmtp.Violation: bytes that no supervisor sends.
+        """
+        while True:
+            found = self._incoming.take()
+            if isinstance(found, tuple):
+                return list(found)
+            if isinstance(found, zmtp.Ready):
+                self._is_ready = True
+            elif isinstance(found, zmtp.Ping) and not self._unsent and self._socket is not None:
+                with suppress(OSError):
+                    self._socket.send(found.pong)
+            if found is None and not self._read():
+                return None
 
-    def ring(self) -> None:
-        """Make the thread in `wait` return; may be called without the lock."""
-        self._bell.ring()
+    def _read(self) -> bool:
+        """Whether anything more has come. What fits into one reading is not looked for again."""
+        peer, was_short = self._socket, self._was_short
+        self._was_short = False
+        if peer is None or was_short:
+            return False
+        try:
+            count = peer.recv_into(self._scratch)
+        except BlockingIOError:
+            return False
+        except OSError:
+            count = 0
+        if count == 0:
+            self._disconnect(peer)
+            return False
+        self._was_short = count < SCRATCH_BYTES
+        self._incoming.feed(self._scratch[:count])
+        return True
 
-    def wait(self, timeout_ms: int | None) -> None:
-        """Block until the socket's state may have changed, the bell rings, or time is up."""
-        self._poll.poll(timeout_ms)
-        self._bell.silence()
+    def _watch(self, peer: socket) -> None:
+        """Be told of what comes, and of room while something waits for it."""
+        wanted = select.EPOLLIN | select.EPOLLOUT if self._unsent else select.EPOLLIN
+        with suppress(OSError):  # a cell has closed the descriptor; the next reading notices
+            self._news.modify(peer.fileno(), wanted)
+
+    def _disconnect(self, peer: socket) -> None:
+        if self._must_stay:
+            os._exit(EXIT_CUT_OFF)
+        # A copy of this process may still have it, so closing it would not end the watch.
+        with suppress(OSError, ValueError):
+            self._news.unregister(peer.fileno())
+        peer.close()
+        self._socket = None
+        self._incoming = zmtp.Incoming()
+        self._was_short = self._is_ready = False
+        self._unsent.clear()
+        self._try_at = real.monotonic()
+
+    def leave(self) -> None:
+        """In a copy of this process: let go of what is the original's, and change nothing of it."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._news.close()

@@ -8,8 +8,7 @@ import struct
 from collections import deque
 from typing import Final
 
-from ...protocol import limits
-from . import zmtp
+from ...protocol import limits, zmtp
 
 # A worker that does not read is told no more at either bound. Each message is taken as a whole, so
 # this much and one message can wait: it must be less than what a cell may make the supervisor grow.

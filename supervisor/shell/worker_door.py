@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ...protocol import codec, limits
+from ...protocol.zmtp import Ready, Violation
 from ..core.events import FleetEvent, WorkerGarbled
 from .large_messages import LargeMessages
 from .worker_connection import WorkerConnection
@@ -21,7 +22,6 @@ from .worker_costs import WorkerCosts
 from .worker_entrance import Entrance
 from .worker_tokens import Stranger, WorkerTokens
 from .worker_turn import ALONE, SHARED, Listener
-from .zmtp import Ready, Violation
 
 STRANGERS_MAX: Final = 64  # connections that have not said who they are; the oldest makes room
 HANDSHAKE_SECONDS: Final = 5.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...protocol.ids import TOKEN_BYTES
+from ...protocol.zmtp import Ready
 from .worker_connection import WorkerConnection
-from .zmtp import Ready
 
 
 class Stranger(Exception):

@@ -8,9 +8,9 @@ from typing import Final
 from ...protocol import codec, limits
 from ...protocol.classes import dataclass
 from ...protocol.worker_messages import Fetch, Said
+from ...protocol.zmtp import Ping, Ready
 from ..core.events import FleetEvent, WorkerSpoke
 from .worker_connection import WorkerConnection
-from .zmtp import Ping, Ready
 
 SCRATCH_BYTES: Final = 64 * limits.KIB
 

@@ -6,12 +6,11 @@ OWN_WIRE = """
 import gc, os, socket, struct, threading, time, zmq
 from tidemark.protocol import codec
 from tidemark.protocol.worker_messages import Emitted, Fetch, Hello, Said
-from tidemark.supervisor.shell import zmtp
+from tidemark.protocol import zmtp
 
 link = next(one for one in gc.get_objects() if type(one).__name__ == "Link")
 fork = link.fork
 path = fork.endpoint.removeprefix("ipc://")
-wire = next(one for one in gc.get_objects() if isinstance(one, zmq.Socket))
 epoch = link.speaker.stream.epoch
 
 def connect(token=None):
@@ -21,13 +20,13 @@ def connect(token=None):
         peer.sendall(zmtp.greeting_of(b"DEALER", token))
     return peer
 
-def as_myself():
-    # The link's thread must not miss its socket, nor mend it.
+def leave():
+    # For good: the stand-by can neither miss its connection nor mend it.
     link.lock.acquire()
-    wire.disconnect(fork.endpoint)
-    for _ in range(20):  # libzmq closes when the socket has looked at the news
-        wire.get(zmq.EVENTS)
-        time.sleep(0.01)
+    link._wire._disconnect(link._wire._socket)
+
+def as_myself():
+    leave()
     return connect(fork.token)
 
 def frame(flags, content):
@@ -49,6 +48,10 @@ def flood(peer, chunk):
 
 ATTACKS = {
     "unfinished by libzmq": """
+leave()
+wire = zmq.Context().socket(zmq.DEALER)
+wire.routing_id = fork.token
+wire.connect(fork.endpoint)
 begin()
 wire.send(b"TM" + bytes([1, 2]), zmq.SNDMORE)
 for _ in range(20):

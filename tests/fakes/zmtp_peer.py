@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tidemark.supervisor.shell import zmtp
+from tidemark.protocol import zmtp
 
 SECONDS = 10.0
 MORE, LONG, COMMAND = 1, 2, 4

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgpack
-from tidemark.protocol import codec
+from tidemark.protocol import codec, zmtp
 from tidemark.protocol.host_requests import AskInfo, Request
 from tidemark.protocol.ids import Incarnation
 from tidemark.protocol.packed import OutputKind, Reason
@@ -23,7 +23,6 @@ from tidemark.protocol.worker_messages import (
     Said,
     Wrote,
 )
-from tidemark.supervisor.shell import zmtp
 
 CELL: Final = "c00000000000001-00000007"
 DIGEST: Final = b"d" * 16

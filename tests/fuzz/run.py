@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tidemark.protocol import codec
-from tidemark.supervisor.shell.zmtp import Incoming, Violation
+from tidemark.protocol.zmtp import Incoming, Violation
 
 from fuzz.mutations import OF_HOSTS, OF_WORKERS, mutated_message, mutated_stream
 

@@ -107,7 +107,7 @@ print("tide")
     _only_itself("stop the loop", "asyncio.get_running_loop().stop()\nawait asyncio.sleep(100)"),
     _only_itself("another loop", "asyncio.new_event_loop().run_until_complete(asyncio.sleep(1))"),
     _only_itself(
-        "close its ZeroMQ context", "link._wire._context.destroy(0)\nawait asyncio.sleep(100)"
+        "close its own connection", "link._wire._socket.close()\nawait asyncio.sleep(100)"
     ),
     _only_itself(
         "write over its own memory",

@@ -11,7 +11,7 @@ NO_TOKEN = "a token binds a connection, and cells know only their own"
 # `say` sends frames as the worker's own socket does; `raw` are bytes on its connection, and `door`
 # is a connection of one's own, where the level lets a cell open one.
 WIRE = """
-import gc, zmq
+import gc
 from tidemark.protocol import codec
 from tidemark.protocol import worker_messages as wm
 from tidemark.protocol.ids import RequestRef
@@ -23,8 +23,9 @@ endpoint = link.fork.endpoint.removeprefix("ipc://")
 text("x")
 
 def say(frames):
+    *first, last = frames
     with link.lock:
-        link._wire._socket.send_multipart(frames)
+        connection().sendall(b"".join(frame(part, more=True) for part in first) + frame(last))
 
 def packed(message):
     return codec.FROM_WORKER.encode(message)
@@ -92,7 +93,7 @@ def _flood(name: str, source: str) -> Attack:
 def flood():
     try:
 {chr(10).join("        " + line for line in source.strip().splitlines())}
-    except (OSError, zmq.ZMQError):
+    except OSError:
         pass
     except Exception as error:
         text("BROKEN", repr(error))

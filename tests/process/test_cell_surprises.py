@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tidemark.protocol import values
 from tidemark.protocol.packed import Reason
-from tidemark.protocol.worker_messages import Finished
+from tidemark.protocol.worker_messages import Called, Emitted, Fetch, Fetched, Finished
 
 from fakes.supervisor_end import CellEnd, ZygoteEnd, only_without_walls
 
@@ -68,6 +68,29 @@ print("caught", caught.getvalue(), end="")
 """
     output, _ = run(cell, source)
     assert "".join(output) == "caught inside [True]\n"
+
+
+def test_what_a_signal_calls_may_ask_and_say_much_while_the_cell_waits(cell: CellEnd) -> None:
+    """The thread that listens is then the one that waits for the answer."""
+    source = """
+import os, signal, threading
+def on_signal(*_):
+    value = load("key")
+    for _ in range(30): text("x" * 100_000)  # more than a worker says without being heard
+    text(value)
+signal.signal(signal.SIGUSR1, on_signal)
+threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+await tools.search()
+"""
+    cell.start(source)
+    cell.until(Called)
+    question = cell.receive(Fetch)
+    cell.send(Fetched(cell.zygote.epoch, question.number, values.encode("tide"), None))
+    said = []
+    while not said or said[-1] != "tide":
+        said += [item.content for item in [cell.item()] if isinstance(item, Emitted)]
+        cell.acknowledge()
+    assert [len(text) for text in said] == [100_000] * 30 + [4]
 
 
 @pytest.mark.parametrize(("last", "status"), [("raise ValueError", 1), ("exit(5)", 0), ("pass", 0)])

@@ -1,43 +1,153 @@
-"""The worker's socket: what is looked at must not be lost from sight."""
+"""The worker's connection, with a ROUTER of libzmq at the other end, and with none."""
 
 from __future__ import annotations
 
+import select
+import socket
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import zmq
+from tidemark.protocol import zmtp
 from tidemark.worker.wire import Wire
 
+from fakes.waiting import until
 
-class Late:
-    """A socket on which a message arrives right after it was found empty."""
+TOKEN = b"t" * 16
 
-    def __init__(self, frames: list[bytes]) -> None:
-        self._frames = frames
-        self._asked = 0
 
-    def recv_multipart(self, flags: int) -> list[bytes]:
-        self._asked += 1
-        if self._asked != 2:
-            raise zmq.Again
-        return self._frames
+class Router:
+    """The supervisor's end as libzmq has it."""
 
-    def getsockopt(self, option: int) -> int:
-        assert option == zmq.EVENTS
-        return int(zmq.POLLOUT) | (int(zmq.POLLIN) if self._asked == 1 else 0)
+    def __init__(self, directory: Path) -> None:
+        self.endpoint = f"ipc://{directory}/w"
+        self.context = zmq.Context()
+        self.socket: zmq.Socket[bytes] = self.context.socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.socket.router_mandatory = True
+        self.socket.rcvtimeo = 5_000
+        self.socket.bind(self.endpoint)
+
+    def end(self) -> None:
+        self.context.destroy(0)
 
 
 @pytest.fixture
-def wire(tmp_path: Path) -> Any:
-    return Wire(f"ipc://{tmp_path}/nobody", b"t" * 16)
+def wire(tmp_path: Path) -> Iterator[Wire]:
+    """A wire to `w` in the test's directory."""
+    wire = Wire(f"ipc://{tmp_path}/w", TOKEN)
+    yield wire
+    wire.leave()
 
 
-def test_what_comes_while_the_connection_is_looked_at_is_received(wire: Any) -> None:
-    """libzmq tells once that something has come; whoever asks it anything may be the one told."""
-    wire._socket.close()
-    wire._must_stay = True
-    wire._socket = Late([b"head", b"body"])
-    assert wire.receive() == [b"head", b"body"]
+@pytest.fixture
+def listener(tmp_path: Path) -> Iterator[socket.socket]:
+    """Somebody who listens there and says what the test says."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "w"))
+        listener.listen()
+        yield listener
+
+
+@pytest.fixture
+def router(tmp_path: Path) -> Iterator[Router]:
+    router = Router(tmp_path)
+    yield router
+    router.end()
+
+
+def connect(wire: Wire) -> None:
+    """Go on until the other end has introduced itself."""
+    until(lambda: (wire.mend(), wire.receive(), wire.is_connected)[-1])
+
+
+def receive(wire: Wire) -> list[bytes]:
+    """The next message, polled for as a worker does it."""
+    poll = select.poll()
+    poll.register(wire.fileno(), select.POLLIN)
+    while (frames := wire.receive()) is None:
+        assert poll.poll(5_000), "nothing has come"
+    return frames
+
+
+def test_messages_both_ways(wire: Wire, router: Router) -> None:
+    connect(wire)
+    for size in (0, 200, 70_000, 1_000_000):
+        assert wire.send([b"head", b"x" * size])
+        until(lambda: (wire.flush(), router.socket.poll(1))[-1])
+        assert router.socket.recv_multipart() == [TOKEN, b"head", b"x" * size]
+        router.socket.send_multipart([TOKEN, b"back", b"y" * size])
+        assert receive(wire) == [b"back", b"y" * size]
     assert wire.receive() is None
-    wire._context.term()
+
+
+def test_many_at_once_are_each_received_without_another_poll(wire: Wire, router: Router) -> None:
+    connect(wire)
+    assert wire.send([b"head", b""])
+    router.socket.recv_multipart()
+    expected = [[b"head", str(number).encode() * 1_000] for number in range(300)]
+    for frames in expected:
+        router.socket.send_multipart([TOKEN, *frames])
+    assert [receive(wire) for _ in expected] == expected
+
+
+def test_nothing_is_sent_before_the_other_end_is_known(wire: Wire, listener: socket.socket) -> None:
+    """A ROUTER of libzmq closes a connection on which a message comes too early."""
+    wire.mend()
+    assert wire.receive() is None
+    assert not wire.send([b"head", b"body"])
+    peer, _ = listener.accept()
+    assert peer.recv(1000) == zmtp.greeting_of(b"DEALER", TOKEN)
+    peer.sendall(zmtp.greeting_of(b"ROUTER", b""))
+    connect(wire)
+    assert wire.send([b"head", b"body"])
+    assert peer.recv(1000) == b"".join(zmtp.packed(b"head", b"body"))
+    peer.close()
+
+
+def test_what_finds_no_room_is_sent_later_and_in_order(wire: Wire, listener: socket.socket) -> None:
+    wire.mend()
+    peer, _ = listener.accept()
+    peer.sendall(zmtp.WELCOME)
+    connect(wire)
+    sent = [[b"head", bytes([number]) * 100_000] for number in range(20)]
+    for frames in sent:
+        assert wire.send(frames)
+    incoming, found = zmtp.Incoming(), []
+    poll = select.poll()
+    poll.register(wire.fileno(), select.POLLIN)
+    while len(found) < len(sent):
+        if poll.poll(0):  # there is room
+            wire.flush()
+        incoming.feed(peer.recv(50_000))
+        while (thing := incoming.take()) is not None:
+            if isinstance(thing, tuple):
+                found.append(list(thing))
+    assert found == sent
+    assert not poll.poll(0), "who has nothing to send is not told of room"
+    peer.close()
+
+
+def test_a_connection_that_ends_is_made_again(wire: Wire, tmp_path: Path) -> None:
+    wire.mend()
+    assert not wire.is_connected
+    assert wire.patience_ms is not None
+    for _ in range(2):
+        router = Router(tmp_path)
+        connect(wire)
+        assert wire.patience_ms is None
+        assert wire.send([b"head", b"body"])
+        assert router.socket.recv_multipart() == [TOKEN, b"head", b"body"]
+        router.end()
+        until(lambda: (wire.receive(), not wire.is_connected)[-1])
+        assert not wire.send([b"head", b"body"])
+
+
+def test_bytes_of_nobody_honest_are_refused(wire: Wire, listener: socket.socket) -> None:
+    wire.mend()
+    peer, _ = listener.accept()
+    peer.sendall(b"GET / HTTP/1.1\r\n")
+    with pytest.raises(zmtp.Violation):
+        receive(wire)
+    peer.close()

@@ -7,9 +7,9 @@ import struct
 from collections.abc import Iterator
 
 import pytest
+from tidemark.protocol import zmtp
 from tidemark.protocol.limits import MESSAGE_BYTES_MAX
-from tidemark.supervisor.shell import zmtp
-from tidemark.supervisor.shell.zmtp import Found, Incoming, Ping, Ready, Violation
+from tidemark.protocol.zmtp import Found, Incoming, Ping, Ready, Violation
 
 from fakes.zmtp_peer import COMMAND, LONG, MORE, frame, whole
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from ...protocol import limits
-from ...protocol.classes import dataclass
+from . import limits
+from .classes import dataclass
 
 HEADER_BYTES_MAX: Final = 64  # ours has 4; a peer of another version may have another one
 COMMAND_BYTES_MAX: Final = 512
