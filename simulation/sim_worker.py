@@ -39,7 +39,8 @@ class SimSpeaker(Speaker):
     """The production speaker on a simulated line."""
 
     def __init__(self, fork: Fork) -> None:
-        super().__init__(fork, None, lambda: Sockets.KEPT)  # type: ignore[arg-type]
+        super().__init__(None)  # type: ignore[arg-type]
+        self.begin(fork, lambda: Sockets.KEPT)
         self.line: Line
 
     def send(self, message: FromWorker) -> None:

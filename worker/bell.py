@@ -11,6 +11,11 @@ class Bell:
     """Wakes a thread that polls its file descriptor; ringing twice is ringing once."""
 
     def __init__(self) -> None:
+        """Without a descriptor; see `open`."""
+        self._fd = -1
+
+    def open(self) -> None:
+        """Take a descriptor. Raises OSError: none is left."""
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def fileno(self) -> int:
@@ -36,8 +41,12 @@ class Alarm:
     """
 
     def __init__(self, after_ns: int) -> None:
-        """Raises OSError: no descriptor is left."""
+        """Without a descriptor; see `open`."""
         self._timer = kernel.Timer(after_ns)
+
+    def open(self) -> None:
+        """Take a descriptor. Raises OSError: none is left."""
+        self._timer.open()
 
     def fileno(self) -> int:
         """What to poll for reading."""

@@ -50,12 +50,13 @@ class Child:
     """A worker that lives; the pidfd is ours.
 
     Attributes:
+        place: of its token, in the zygote's vault.
         pid: its number here.
         pid_outside: its number where the supervisor is.
         door: what a spare one waits for when it has its cell.
     """
 
-    token: bytes
+    place: int
     pid: int
     pid_outside: int
     pidfd: int

@@ -24,6 +24,8 @@ from .guardian import EXIT_ALONE, EXIT_ASKED, House, guard, prepare
 from .isolation import findings, namespaces
 from .isolation.levels import Level, Unsealed
 from .isolation.quarters import OpenQuarters, Quarters
+from .layette import Layette
+from .refusals import explain
 from .rehearsal import rehearse
 from .reproducible import Reproducible
 from .watches import look_at
@@ -44,7 +46,7 @@ def serve(arguments: Sequence[str] | None, reproducible: Reproducible) -> int:
     except Exception as error:  # noqa: BLE001 - importing runs foreign code
         return _without_preload(error, options)
     scrub_environment()
-    rehearse()
+    rehearse(reproducible)
     if options.examine is not None:
         return _examine(Level(options.examine), options)
     try:
@@ -119,7 +121,12 @@ class _Start:
         bell = _take_signals()
         guardian = None if line is None else line.fileno()
         doors = Doors(self._listener, bell, self._supervisor, self._host, guardian)
-        zygote = Zygote(self._charge, doors, quarters, report, self._reproducible)
+        # What was preloaded may have hooks of its own.
+        fork = os.fork if self._options.preload else kernel.fork_bare
+        if quarters.level is not Level.PROCESS:
+            explain(quarters.level.value)
+        layette = Layette()
+        zygote = Zygote(self._charge, doors, quarters, report, self._reproducible, fork, layette)
         self._tell("ready")
         return zygote.serve()
 

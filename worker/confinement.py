@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal
 import fcntl
 import os
 import resource
@@ -16,7 +17,7 @@ from .isolation.levels import Level, step
 from .isolation.quarters import Berth, Quarters
 
 OWN_DESCRIPTORS: Final = 32  # what the link and the loop need beside the cell's open files
-OWN_THREADS: Final = 4  # main, the link's, and two of libzmq
+OWN_THREADS: Final = 2  # main and the stand-by
 # Of Python only what replay depends on: the rest is about the supervisor, or has been used.
 KEPT_VARIABLES: Final = frozenset(
     {"PATH", "HOME", "TZ", "LANG", "LANGUAGE", "PYTHONHASHSEED", "OPENBLAS_NUM_THREADS"}
@@ -26,6 +27,7 @@ PIPE_BYTES_AT_ONCE: Final = 1_000  # less than what the kernel never mixes with 
 DOOR_BYTES: Final = 8  # of an eventfd
 SIGNALS_QUEUED_MAX: Final = 256
 LOCKED_BYTES_MAX: Final = 64 * 1024
+_IGNORED: Final = (_signal.SIGPIPE, _signal.SIGXFSZ)
 _CONFESSION: Final = 3
 _MEMORY: Final = 4
 _NOTHING: Final = 0  # where standard input leads
@@ -92,14 +94,14 @@ def confine(
 ) -> None:
     """Make this freshly forked process a worker's.
 
-    Death with the zygote; no descriptor, signal setting or environment of the
-    zygote; the cell's limits; an empty directory to work in; and what the level says. `signals`
-    are the zygote's own.
+    Death with the zygote; no descriptor or signal setting of the zygote (it has scrubbed its
+    environment for all of them); the cell's limits; an empty directory to work in; and what the
+    level says. `signals` are the zygote's own.
 
     Raises:
         Unsealed: the system refused one of these; the process must not run a cell then.
     """
-    signal.set_wakeup_fd(-1)
+    _signal.set_wakeup_fd(-1)
     _reset_signals(signals)
     if berth.cage is not None:
         with step("the cgroup"):
@@ -120,8 +122,7 @@ def confine(
         _close_descriptors(nothing, ties)
     with step("limits"):
         _set_limits(berth, quarters.level)
-    scrub_environment()
-    if quarters.level is not Level.PROCESS:
+    if quarters.level is Level.RESTRICTED:  # a sealed one has the same as all others
         os.environ.update(HOME=berth.work, TMPDIR=berth.work)
     os.umask(0o077)
     quarters.bar()
@@ -158,12 +159,14 @@ def scrub_environment() -> None:
 
 
 def _reset_signals(changed: tuple[int, ...]) -> None:
+    # By the functions below those of `signal`, which make enums of everything.
     for number in changed:
-        signal.signal(number, signal.SIG_DFL)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # errors of the call, as in every Python
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if number not in _IGNORED:
+            _signal.signal(number, _signal.SIG_DFL)
+    for number in _IGNORED:  # errors of the call, as in every Python
+        _signal.signal(number, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def _close_descriptors(nothing: int, ties: Ties) -> None:
@@ -208,8 +211,7 @@ def counts_processes(berth: Berth, level: Level) -> bool:
 def limit_memory(bytes_max: int | None, ties: Ties) -> None:
     """Bound the address space to what this process has now and so much more for the cell.
 
-    To be called when everything that the worker itself needs is there: libzmq ends the process
-    when it gets no memory.
+    To be called when everything that the worker itself needs is there.
     """
     if bytes_max is not None:
         pages = int(os.read(ties.memory, 200).split()[0])

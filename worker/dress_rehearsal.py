@@ -55,6 +55,7 @@ class _NoHearing:
 
     def __init__(self) -> None:
         self.gate_bell = Bell()
+        self.gate_bell.open()
 
     def watched(self) -> tuple[int, ...]:
         return (self.gate_bell.fileno(),)
@@ -96,6 +97,7 @@ def rehearse_cell(reproducible: Reproducible) -> None:
     link = _NoLink()
     anybody: Any = link
     loop = CellLoop(cast(Link, anybody))
+    loop.open()
     try:
         Run(cast(Start, start), cast(Link, anybody), loop, reproducible).to_the_end()
     except _Over:

@@ -37,6 +37,14 @@ class Gate(selectors.EpollSelector):
         self.on_register: Callable[[int], None] | None = None
         self.on_unregister: Callable[[int], None] | None = None
 
+    def close_for_now(self) -> None:
+        """Have no descriptor; see `open`."""
+        self._selector.close()
+
+    def open(self) -> None:
+        """Have one of this process's own."""
+        self._selector = select.epoll()
+
     def select(self, timeout: float | None = None) -> Ready:
         """Nothing while the loop has something to run; then whatever may move the cell."""
         if timeout is not None and timeout <= 0:
@@ -72,7 +80,7 @@ class CellLoop(NumberingLoop):
     """
 
     def __init__(self, link: Link) -> None:
-        """Costly enough to be made before there is a cell; then `equip` it."""
+        """Without a descriptor. Costly enough to be made before there is a process; see `open`."""
         self._link = link
         self._hearing = link.hearing
         self._clock: CellClock
@@ -81,9 +89,10 @@ class CellLoop(NumberingLoop):
         self._timers = Timers()
         self._gate = Gate()
         super().__init__(self._gate)
+        self._gate.close_for_now()
         self._clock_resolution = 0.0
         self._waiting_handles: deque[Handle] = vars(self)["_ready"]
-        self._main = threading.get_ident()
+        self._main = 0
         self._is_submitting = False
         self._is_waiting = False
         self.is_ending = False
@@ -91,11 +100,16 @@ class CellLoop(NumberingLoop):
         self.settle: Callable[[PackedInput], None] = lambda _: None
         self.before_wait: Callable[[], None] = lambda: None
         self._closed_poll, self._open_poll = select.poll(), select.poll()
-        for descriptor in link.hearing.watched():
+        self._gate.on_idle = self._idle
+
+    def open(self) -> None:
+        """Be the loop of this thread and process; the link has been opened. Then `equip` it."""
+        self._main = threading.get_ident()
+        self._gate.open()
+        for descriptor in self._hearing.watched():
             self._closed_poll.register(descriptor, select.POLLIN)
             self._open_poll.register(descriptor, select.POLLIN)
         self._open_poll.register(self._gate.fileno(), select.POLLIN)
-        self._gate.on_idle = self._idle
 
     def equip(self, clock: CellClock, own: OwnWork) -> None:
         """Give the loop what belongs to its cell; to be called once, before it runs."""
@@ -173,12 +187,24 @@ class CellLoop(NumberingLoop):
             self.set_default_executor(pool)
         return pool
 
+    def _make_self_pipe(self) -> None:
+        """Not before a signal is to be handled: nobody else needs it."""
+        self._ssock = self._csock = None
+
+    def _close_self_pipe(self) -> None:
+        if self._ssock is not None:
+            super()._close_self_pipe()  # type: ignore[misc]
+
     def add_signal_handler(  # type: ignore[override]
         self, sig: int, callback: Callable[..., object], *args: Any
     ) -> None:
         """A signal is own work like a thread's callback."""
         self._own.flag("a signal handler")
         self._has_signals = True
+        if self._ssock is None:
+            told, self._gate.on_register = self._gate.on_register, None  # it is no file of theirs
+            super()._make_self_pipe()  # type: ignore[misc]
+            self._gate.on_register = told
         super().add_signal_handler(sig, callback, *args)
 
     def _write_to_self(self) -> None:

@@ -18,7 +18,16 @@ from typing import Final, NoReturn
 from ..protocol.limits import KIB
 from ..protocol.zygote_messages import Report
 from . import kernel, real, scratch
-from .isolation import capabilities, findings, landlock, namespaces, places, self_test, user_numbers
+from .isolation import (
+    capabilities,
+    findings,
+    jail_root,
+    landlock,
+    namespaces,
+    places,
+    self_test,
+    user_numbers,
+)
 from .isolation.cgroups import Cages, NoCgroup, find
 from .isolation.ground import Ground
 from .isolation.levels import Level, Unsealed, step
@@ -207,6 +216,7 @@ class _Zygote:
     def enter(self) -> None:
         """Enter the root of sealed cells."""
         enter_root(self.house.readable, self.house.workers)
+        os.environ.update(HOME=jail_root.WORK, TMPDIR=jail_root.WORK)
 
     def be(self) -> NoReturn:
         """Try the level out, and be the zygote if it holds. Never returns."""

@@ -32,17 +32,23 @@ class Hearing:
     """
 
     def __init__(self, link: Link, wire: Wire) -> None:
-        """Begin to connect; whoever waits goes on with it. On the cell's main thread."""
+        """Without a descriptor; see `open`."""
         self._link = link
         self._wire = wire
-        self._main = threading.get_ident()
+        self._main = 0
         self.gate_bell = Bell()
         self._gate_opened = False
         self._waiting = 0
         self.cell_sleeps = True
         self.pending_since = 0.0
+        self._standby = Standby(self)
+
+    def open(self) -> None:
+        """Begin to connect; whoever waits goes on with it. On the cell's main thread."""
+        self._main = threading.get_ident()
+        self.gate_bell.open()
         self._look()
-        self._standby = Standby(self, wire.fileno())
+        self._standby.open(self._wire.fileno())
 
     def watched(self) -> tuple[int, ...]:
         """What the cell's thread polls for reading while it waits."""
@@ -66,17 +72,22 @@ class Hearing:
         """
         self._standby.rest()
         try:
-            wire = self._wire.fileno()
-            while not self._gate_opened:
-                patience_ms = self._look()
-                if self._gate_opened:
-                    return
-                if any(descriptor != wire for descriptor, _ in poll.poll(patience_ms)):
-                    self.gate_bell.silence()
-                    return
+            while not self._gate_opened and self._waits_on(poll):
+                continue
         finally:
             self._gate_opened = self.cell_sleeps = False
             self._standby.expect()
+
+    def _waits_on(self, poll: select.poll) -> bool:
+        """One look and one wait; False: something but the supervisor has ended it."""
+        patience_ms = self._look()
+        if self._gate_opened:
+            return True
+        wire = self._wire.fileno()
+        if all(descriptor == wire for descriptor, _ in poll.poll(patience_ms)):
+            return True
+        self.gate_bell.silence()
+        return False
 
     def open_gate(self) -> None:
         """Let the cell's thread look at its inputs again."""

@@ -23,12 +23,21 @@ CLOCK_MONOTONIC: Final = 1
 SECOND_NS: Final = 1_000_000_000
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
+# Looked up once: each worker would do it anew.
+_prctl: Final = _LIBC.prctl
+_prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+_syscall: Final = _LIBC.syscall
+_syscall.restype = ctypes.c_long
+_unshare: Final = _LIBC.unshare
+_unshare.argtypes = [ctypes.c_int]
+_mount: Final = _LIBC.mount
 
 
 class _TimerSpec(ctypes.Structure):
     _fields_ = tuple((part, ctypes.c_long) for part in ("every_s", "every_ns", "in_s", "in_ns"))
 
 
+_timer_create: Final = _LIBC.timerfd_create
 # With the interpreter's lock kept: these never wait, and giving the lock away is what costs.
 _timer_settime: Final = ctypes.PyDLL(None).timerfd_settime
 _timer_settime.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
@@ -38,16 +47,20 @@ class Timer:
     """A timerfd of the real clock: readable when it has run out, until it is set again."""
 
     def __init__(self, after_ns: int) -> None:
-        """Not running yet. Raises OSError: no descriptor is left."""
-        # Whatever it is used for, the two flags have the numbers of the files' own.
-        flags = os.O_CLOEXEC | os.O_NONBLOCK
-        self.descriptor = int(_LIBC.timerfd_create(CLOCK_MONOTONIC, flags))
-        if self.descriptor < 0:
-            raise _failed("timerfd_create")
+        """Without a descriptor; see `open`."""
+        self.descriptor = -1
         self._on = _TimerSpec(0, 0, *divmod(after_ns, SECOND_NS))
         self._off = _TimerSpec()
         self._on_at = ctypes.addressof(self._on)
         self._off_at = ctypes.addressof(self._off)
+
+    def open(self) -> None:
+        """Be there, and not run yet. Raises OSError: no descriptor is left."""
+        # Whatever it is used for, the two flags have the numbers of the files' own.
+        flags = os.O_CLOEXEC | os.O_NONBLOCK
+        self.descriptor = int(_timer_create(CLOCK_MONOTONIC, flags))
+        if self.descriptor < 0:
+            raise _failed("timerfd_create")
 
     def start(self) -> None:
         """Let it run from now on."""
@@ -56,6 +69,27 @@ class Timer:
     def stop(self) -> None:
         """Let it not run; it is not readable then."""
         _timer_settime(self.descriptor, 0, self._off_at, None)
+
+
+_fork: Final = ctypes.PyDLL(None, use_errno=True).fork
+_fork.argtypes = []
+_fork.restype = ctypes.c_int
+
+
+def fork_bare() -> int:
+    """fork(2) with the C library's hooks and without Python's, which see to other threads' locks.
+
+    For a process that has one thread, in which nobody holds a lock, and in which no module has
+    registered hooks that matter: those of `threading`, `logging`, `random` and
+    `concurrent.futures` change nothing there but every page that they touch, in both processes.
+
+    Raises:
+        OSError: the system could not give a process.
+    """
+    pid = int(_fork())
+    if pid < 0:
+        raise _failed("fork")
+    return pid
 
 
 def _failed(what: str) -> OSError:
@@ -69,9 +103,7 @@ def set_process(option: int, value: int, detail: int = 0) -> None:
     Raises:
         OSError: the kernel refused.
     """
-    zero = ctypes.c_ulong(0)
-    arguments = (ctypes.c_ulong(value), ctypes.c_ulong(detail), zero, zero)
-    if _LIBC.prctl(ctypes.c_int(option), *arguments) != 0:
+    if _prctl(option, value, detail, 0, 0) != 0:
         raise _failed(f"prctl({option})")
 
 
@@ -81,8 +113,7 @@ def system_call(what: str, number: int, *arguments: ctypes.c_long | ctypes.c_voi
     Raises:
         OSError: the kernel refused.
     """
-    _LIBC.syscall.restype = ctypes.c_long
-    result = int(_LIBC.syscall(ctypes.c_long(number), *arguments))
+    result = int(_syscall(ctypes.c_long(number), *arguments))
     if result < 0:
         raise _failed(what)
     return result
@@ -94,7 +125,7 @@ def unshare(flags: int) -> None:
     Raises:
         OSError: the kernel refused.
     """
-    if _LIBC.unshare(ctypes.c_int(flags)) != 0:
+    if _unshare(flags) != 0:
         raise _failed("unshare")
 
 
@@ -116,7 +147,7 @@ def mount(source: str, target: str, kind: str, flags: int, options: str) -> None
     """
     words = [os.fsencode(word) or None for word in (source, target, kind)]
     given = options.encode() or None
-    if _LIBC.mount(*words, ctypes.c_ulong(flags), given) != 0:
+    if _mount(*words, ctypes.c_ulong(flags), given) != 0:
         raise _failed(f"mount {source or kind} on {target}")
 
 
@@ -133,7 +164,7 @@ def unmount(target: str, flags: int) -> None:
 def close_from(lowest: int) -> None:
     """Close every descriptor from this one on."""
     arguments = (ctypes.c_uint(lowest), ctypes.c_uint(DESCRIPTOR_MAX), ctypes.c_uint(0))
-    if _LIBC.syscall(ctypes.c_long(SYS_CLOSE_RANGE), *arguments) == 0:
+    if _syscall(ctypes.c_long(SYS_CLOSE_RANGE), *arguments) == 0:
         return
     for name in os.listdir("/proc/self/fd"):  # kernels before 5.9
         if int(name) >= lowest:

@@ -6,21 +6,17 @@ import asyncio
 import os
 import sys
 import traceback
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from ..protocol.zygote_messages import Fork
 from .confinement import Ties, begin_session, confine, limit_memory
 from .dress_rehearsal import rehearse_cell
 from .exits import EXIT_DEFECT
-from .gate import CellLoop
 from .isolation.levels import Level, Unsealed
 from .isolation.quarters import Berth, Quarters, Sockets
-from .link import Link
-from .refusals import explain
+from .layette import Layette
 from .reproducible import Reproducible
 from .runner import Run
-
-SWITCH_S: Final = 0.001  # a busy cell lets the link's thread in after this long
 
 
 def live(
@@ -31,6 +27,7 @@ def live(
     zygote_pid: int,
     signals: tuple[int, ...],
     reproducible: Reproducible,
+    layette: Layette,
 ) -> NoReturn:
     """Be the worker of this cell, or of the one that comes. To be called in the forked child.
 
@@ -42,26 +39,24 @@ def live(
         zygote_pid: the parent; without it this process must end.
         signals: those that the zygote has changed.
         reproducible: what the cell will see of clock and randomness.
+        layette: what was made ready for every worker.
     """
     try:
         try:
             confine(quarters, berth, ties, zygote_pid, signals)
         except Unsealed as error:
             ties.confess(str(error))
-        if quarters.level is not Level.PROCESS:
-            explain(quarters.level.value)
-        sys.setswitchinterval(SWITCH_S)
         if not fork.cell:
             rehearse_cell(reproducible)
-        link = Link(fork, lambda: settle(quarters, berth, ties))
-        # Made while the link connects and the supervisor decides.
-        loop = CellLoop(link)
-        asyncio.set_event_loop(loop)
+            asyncio.set_event_loop(layette.loop)
+        link, loop = layette.link, layette.loop
+        link.open(fork, lambda: settle(quarters, berth, ties))
+        loop.open()
         limit_memory(berth.limits.memory_bytes, ties)
         start = link.wait_for_start()
         begin_session()
         ties.pass_door()
-        if quarters.level is not Level.PROCESS:
+        if quarters.level is Level.RESTRICTED:
             berth.work = quarters.work_of(start.cell)
             os.environ.update(HOME=berth.work, TMPDIR=berth.work)
         Run(start, link, loop, reproducible).to_the_end()

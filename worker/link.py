@@ -35,23 +35,30 @@ class Link:
     is behind. `answers.py` has what is done with each message.
     """
 
-    def __init__(self, fork: Fork, on_connected: Callable[[], Sockets]) -> None:
-        """To be made on the cell's main thread; `wait_for_start` goes on with connecting.
-
-        `on_connected` is called once, before the first word.
-        """
-        self.fork = fork
+    def __init__(self) -> None:
+        """Nobody's yet, and without a descriptor; see `open`."""
+        self.fork: Fork
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.steps: Steps | None = None
         self.start: Start | None = None
         self.remembered: dict[int, int] = {}
         self._questions = 0
-        self._wire = Wire(fork.endpoint, fork.token)
-        self.speaker = Speaker(fork, self._wire, on_connected)
+        self._wire = Wire()
+        self.speaker = Speaker(self._wire)
         self._is_copy = False
-        os.register_at_fork(after_in_child=self._become_copy)
         self.hearing = Hearing(self, self._wire)
+
+    def open(self, fork: Fork, on_connected: Callable[[], Sockets]) -> None:
+        """Be this worker's, on its main thread; `wait_for_start` goes on with connecting.
+
+        `on_connected` is called once, before the first word.
+        """
+        self.fork = fork
+        self._wire.open(fork.endpoint, fork.token)
+        self.speaker.begin(fork, on_connected)
+        os.register_at_fork(after_in_child=self._become_copy)
+        self.hearing.open()
 
     @property
     def is_copy(self) -> bool:

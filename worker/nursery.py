@@ -21,8 +21,10 @@ from .end_causes import cause
 from .exits import EXIT_DEFECT, EXIT_DONE, EXIT_UNSEALED, MEANINGS
 from .isolation.levels import Level
 from .isolation.quarters import Berth, Quarters
+from .layette import Layette
 from .life import live
 from .reproducible import Reproducible
+from .vault import Vault
 
 ENDED_MAX: Final = 100_000  # ends that no supervisor has noted; the oldest are dropped
 LAST_REAP_S: Final = 1.0
@@ -32,15 +34,26 @@ REAP_AGAIN_S: Final = 0.001
 class Nursery:
     """Every worker of this zygote. What a dead worker has left running is killed and reaped too."""
 
-    def __init__(self, quarters: Quarters, reproducible: Reproducible) -> None:
-        """`quarters` are where workers live."""
+    def __init__(
+        self,
+        quarters: Quarters,
+        reproducible: Reproducible,
+        fork: Callable[[], int],
+        layette: Layette,
+    ) -> None:
+        """`quarters` are where workers live, `fork` is what makes their processes."""
+        self._fork = fork
+        self._layette = layette
         self._reproducible = reproducible
         self._quarters = quarters
         self._pid = os.getpid()
         self._signals = changed_signals()
         self._tasks = os.open("self/task", os.O_RDONLY | os.O_CLOEXEC, dir_fd=quarters.proc)
         self._confessions = Confessions()
-        self._by_token: dict[bytes, Child] = {}
+        # By the hashes of their tokens: who knows those can speak as their workers, and a worker
+        # has what its zygote has.
+        self._by_token: dict[int, Child] = {}
+        self._tokens = Vault()
         self._by_pid: dict[int, Child] = {}
         self._janitors: set[int] = set()
         self._ended: dict[bytes, Ended] = {}
@@ -57,7 +70,12 @@ class Nursery:
 
     def find(self, token: bytes) -> Child | None:
         """The living worker with this token."""
-        return self._by_token.get(token)
+        child = self._by_token.get(hash(token))
+        return child if child is not None and self.token_of(child) == token else None
+
+    def token_of(self, child: Child) -> bytes:
+        """The token of a living worker."""
+        return self._tokens.read(child.place)
 
     def fork(self, message: Fork) -> Child:
         """Make a worker.
@@ -80,7 +98,7 @@ class Nursery:
             # Where all work directories have one name nobody has to wait for it.
             if not message.cell and berth.work != quarters.work_of(""):
                 door = Door.shut()
-            pid = quarters.fork()
+            pid = quarters.fork(self._fork)
         except OSError:
             door.close()
             self._vacate(berth)
@@ -94,17 +112,16 @@ class Nursery:
             os.kill(pid, signal.SIGKILL)
             door.close()
             raise
-        child = Child(message.token, pid, outside, pidfd, berth, door)
-        self._by_token[child.token] = self._by_pid[pid] = child
+        child = Child(self._tokens.keep(message.token), pid, outside, pidfd, berth, door)
+        self._by_token[hash(message.token)] = self._by_pid[pid] = child
         return child
 
     def _be(self, message: Fork, berth: Berth, door: Door) -> NoReturn:
         try:
-            # It is on the stack below the cell, which can read it; tokens are other cells' names.
-            self._by_token, self._by_pid, self._ended = {}, {}, {}
             self._confessions.forget()
             ties = Ties(message.token, self._confessions.told, door=door.descriptor)
-            live(message, self._quarters, berth, ties, self._pid, self._signals, self._reproducible)
+            rest = self._pid, self._signals, self._reproducible, self._layette
+            live(message, self._quarters, berth, ties, *rest)
         except BaseException:  # noqa: BLE001 - ends the process
             traceback.print_exc()
         finally:
@@ -113,7 +130,7 @@ class Nursery:
 
     def lodge(self, token: bytes, cell: str) -> None:
         """A spare worker has this cell now. Ignores unknown ones, and those who have theirs."""
-        if (child := self._by_token.get(token)) is None or child.door.is_open:
+        if (child := self.find(token)) is None or child.door.is_open:
             return
         try:
             self._quarters.lodge(child.berth, cell)
@@ -135,9 +152,12 @@ class Nursery:
 
     def kill(self, token: bytes) -> None:
         """SIGKILL a worker and its process group; `reap` tells its end. Ignores unknown ones."""
-        child = self._by_token.get(token)
+        child = self.find(token)
         if child is None:
             return
+        self._kill(child)
+
+    def _kill(self, child: Child) -> None:
         child.is_killed = True
         signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
         try:
@@ -148,8 +168,8 @@ class Nursery:
     def kill_all(self) -> None:
         """SIGKILL every worker and wait until they and what they left are gone, at most 1 s."""
         deadline = real.monotonic() + LAST_REAP_S
-        for token in list(self._by_token):
-            self.kill(token)
+        for child in self.living:
+            self._kill(child)
         while True:
             self.reap()
             has_children = self._by_pid or self._janitors or self._orphans()
@@ -187,15 +207,17 @@ class Nursery:
             self._vacate(child.berth)
 
     def _end(self, child: Child, status: int, usage: struct_rusage) -> Ended:
-        del self._by_token[child.token]
+        token = self.token_of(child)
+        del self._by_token[hash(token)]
+        self._tokens.forget(child.place)
         os.close(child.pidfd)
         child.door.close()
         reason = MEANINGS.get(status, "")
         if status == EXIT_UNSEALED:
-            reason += f": {self._confessions.take(child.token)}"
+            reason += f": {self._confessions.take(token)}"
         if reason:
             print(f"worker {child.pid_outside}: {reason} (exit status {status})", file=sys.stderr)
-        end = self._ended[child.token] = _end_of(child, status, usage, reason)
+        end = self._ended[token] = _end_of(token, child, status, usage, reason)
         while len(self._ended) > ENDED_MAX:
             del self._ended[next(iter(self._ended))]
         return end
@@ -212,7 +234,7 @@ class Nursery:
     def _send_janitor(self, work: str) -> None:
         """Remove a worker's files in a process of its own: there may be very many."""
         try:
-            pid = os.fork()
+            pid = self._fork()
         except OSError as error:
             print(f"the files in {work} stay: {error}", file=sys.stderr)
             return
@@ -231,12 +253,12 @@ class Nursery:
         return [pid for pid in _children() if pid not in self._by_pid and pid not in self._janitors]
 
 
-def _end_of(child: Child, status: int, usage: struct_rusage, reason: str) -> Ended:
+def _end_of(token: bytes, child: Child, status: int, usage: struct_rusage, reason: str) -> Ended:
     """What is told of an end; to be asked before the berth is cleared."""
     cpu_ns = int((usage.ru_utime + usage.ru_stime) * 1e9)
     limit, used = ("", 0) if child.is_killed else cause(status, cpu_ns, child.berth)
     return Ended(
-        token=child.token,
+        token=token,
         status=status,
         cpu_ns=cpu_ns,
         memory_bytes=usage.ru_maxrss * 1024,

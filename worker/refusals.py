@@ -15,7 +15,7 @@ NO_SOCKET: Final = frozenset({errno.EAFNOSUPPORT, errno.ESOCKTNOSUPPORT, errno.E
 
 
 def explain(level: str) -> None:
-    """Have what a cell of this level may not do say so. To be called in its worker."""
+    """Have what a cell of this level may not do say so. In its zygote, for all its workers."""
     why = f"a cell at level {level} may start no processes; have a tool of the host do it"
     refuse = _refusing(PermissionError(errno.EPERM, why))
     for name in STARTING:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import ast
 import asyncio
 import gc
+import sys
 import traceback
 import types
 from typing import Final, get_args
 
-from ..protocol import classes, codec, values
+from ..protocol import classes, codec, values, zmtp
 from ..protocol import worker_messages as messages
-from ..protocol.packed import PackedInput
+from ..protocol.packed import PackedInput, ToolSpec
 from ..protocol.worker_messages import Item
 from . import traces
-from .dress_rehearsal import start_frames
+from .dress_rehearsal import rehearse_cell, start_frames
+from .reproducible import Reproducible
+
+SWITCH_S: Final = 0.001  # a busy cell lets the stand-by in after this long
+LIVES: Final = 3  # after so many what Python keeps of each call is what workers will find
 
 _USED_BY_MOST: Final = (
     messages.Hello,
@@ -30,6 +35,8 @@ _USED_BY_MOST: Final = (
     messages.Finished,
     messages.Bye,
     PackedInput,
+    ToolSpec,
+    zmtp.Ready,
 )
 
 SOURCE = """
@@ -43,7 +50,7 @@ async with asyncio.TaskGroup() as group:
 """
 
 
-def rehearse() -> None:
+def rehearse(reproducible: Reproducible) -> None:
     """Warm up, then put all that lives now out of the garbage collector's sight for ever.
 
     Leaves no loop, thread or descriptor behind.
@@ -54,6 +61,9 @@ def rehearse() -> None:
     codec.TO_WORKER.prepare()
     classes.prepare(_USED_BY_MOST)
     start_frames()
+    sys.setswitchinterval(SWITCH_S)
+    for _ in range(LIVES):
+        rehearse_cell(reproducible)
     gc.collect()
     gc.freeze()
 

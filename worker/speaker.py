@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from ..protocol import codec
+from ..protocol.ids import NO_LIFE
 from ..protocol.version import REPLAY_VERSION
 from ..protocol.worker_messages import Fetch, FromWorker, Hello, Said
 from ..protocol.zygote_messages import Fork
@@ -38,18 +39,21 @@ class Speaker:
         cell, incarnation: whose worker this is; empty and 0.0 of a spare one.
     """
 
-    def __init__(
-        self, fork: Fork, wire: Wire, on_connected: Callable[[], Sockets] | None = None
-    ) -> None:
-        """`on_connected` is called once, before the first word."""
+    def __init__(self, wire: Wire) -> None:
+        """Nobody's yet; see `begin`."""
         self.stream = Stream()
         self.asked: dict[int, Asked] = {}
         self.clock: CellClock | None = None
-        self.cell, self.incarnation = fork.cell, fork.incarnation
+        self.cell, self.incarnation = "", NO_LIFE
         self._wire = wire
         self._must_greet = True
-        self._on_connected = on_connected
+        self._on_connected: Callable[[], Sockets] | None = None
         self.journal = 0
+
+    def begin(self, fork: Fork, on_connected: Callable[[], Sockets]) -> None:
+        """Speak for this worker; `on_connected` is called once, before the first word."""
+        self.cell, self.incarnation = fork.cell, fork.incarnation
+        self._on_connected = on_connected
 
     def send_pending(self) -> None:
         """Send everything that is pending."""

@@ -6,10 +6,10 @@ code it sets an alarm, and calls it off when it listens again.
 
 from __future__ import annotations
 
+import _signal
 import _thread
 import os
 import select
-import signal
 import sys
 import traceback
 from typing import TYPE_CHECKING, Final
@@ -21,6 +21,7 @@ from .exits import EXIT_DEFECT
 if TYPE_CHECKING:
     from .hearing import Hearing
 
+_ALL_SIGNALS: Final = tuple(_signal.valid_signals())
 PATIENCE_NS: Final = 5_000_000
 FLUSH_AGE_MS: Final = limits.FLUSH_MS // 2  # looked at as often, so nothing waits longer than that
 
@@ -28,11 +29,18 @@ FLUSH_AGE_MS: Final = limits.FLUSH_MS // 2  # looked at as often, so nothing wai
 class Standby:
     """Sleeps while the cell's own thread listens, and while its steps are short."""
 
-    def __init__(self, hearing: Hearing, wire: int) -> None:
-        """Starts the thread; `wire` is polled while it is on duty."""
+    def __init__(self, hearing: Hearing) -> None:
+        """Without a descriptor and a thread; see `open`."""
         self._hearing = hearing
         self._bell = Bell()
         self._alarm = Alarm(PATIENCE_NS)
+        self._resting: select.poll
+        self._on_duty: select.poll
+
+    def open(self, wire: int) -> None:
+        """Start the thread; `wire` is polled while it is on duty."""
+        self._bell.open()
+        self._alarm.open()
         self._resting, self._on_duty = select.poll(), select.poll()
         self._resting.register(self._bell.fileno(), select.POLLIN)
         self._resting.register(self._alarm.fileno(), select.POLLIN)
@@ -55,7 +63,7 @@ class Standby:
 
     def _run(self) -> None:
         # Signals belong to the cell's main thread, which would not wake if one came here.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _ALL_SIGNALS)
         try:
             looks_again = False
             while True:

@@ -30,12 +30,11 @@ class Wire:
     `mend`, `receive` until None, and `flush`.
     """
 
-    def __init__(self, endpoint: str, token: bytes) -> None:
-        """Not connected yet; `token` is the routing id and the authority."""
-        self._path = endpoint.removeprefix("ipc://")
-        self._greeting = zmtp.greeting_of(b"DEALER", token)
-        # One descriptor to poll, whichever socket there is, and whatever it has to wait for.
-        self._news = select.epoll()
+    def __init__(self) -> None:
+        """Without a descriptor; see `open`."""
+        self._path = ""
+        self._greeting = b""
+        self._news: select.epoll
         self._socket: socket | None = None
         self._incoming = zmtp.Incoming()
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
@@ -45,6 +44,13 @@ class Wire:
         self._must_stay = False
         self._pause_s = RECONNECT_S
         self._try_at = 0.0
+
+    def open(self, endpoint: str, token: bytes) -> None:
+        """Not connected yet; `token` is the routing id and the authority."""
+        self._path = endpoint.removeprefix("ipc://")
+        self._greeting = zmtp.greeting_of(b"DEALER", token)
+        # One descriptor to poll, whichever socket there is, and whatever it has to wait for.
+        self._news = select.epoll()
 
     def fileno(self) -> int:
         """What to poll for reading."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, assert_never
 
@@ -32,6 +33,7 @@ from . import real
 from .aftermath import HOST_GRACE_S
 from .charge import Charge
 from .isolation.quarters import Quarters
+from .layette import Layette
 from .nursery import Nursery
 from .post import Post
 from .reproducible import Reproducible
@@ -70,12 +72,14 @@ class Zygote:
         quarters: Quarters,
         report: Report,
         reproducible: Reproducible,
+        fork: Callable[[], int],
+        layette: Layette,
     ) -> None:
-        """`quarters` are where its workers live, which `report` says of."""
+        """`quarters` are where its workers live, which `report` says of; `fork` makes them."""
         self._charge = charge
         self._doors = doors
         self._report = report
-        self._nursery = Nursery(quarters, reproducible)
+        self._nursery = Nursery(quarters, reproducible, fork, layette)
         self._epoch = 0
         self._commander: Post | None = None
         self._is_quitting = False
@@ -221,7 +225,8 @@ class Zygote:
         living = self._nursery.living
         batches = [living[at : at + LIVING_MAX] for at in range(0, len(living), LIVING_MAX)] or [[]]
         for number, batch in enumerate(batches, 1):
-            workers = tuple((child.token, child.pid_outside) for child in batch)
+            tokens = self._nursery.token_of
+            workers = tuple((tokens(child), child.pid_outside) for child in batch)
             pidfds = tuple(child.pidfd for child in batch)
             self._say(Living(workers, number == len(batches)), pidfds)
         return self._commander is post  # it may have gone meanwhile
@@ -234,7 +239,7 @@ class Zygote:
             except OSError as error:
                 self._say(ForkFailed(message.token, str(error)[:1000]))
                 return
-        self._say(Forked(child.token, child.pid_outside), (child.pidfd,))
+        self._say(Forked(message.token, child.pid_outside), (child.pidfd,))
 
     # -- signals ----------------------------------------------------------------------------------
 

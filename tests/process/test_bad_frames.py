@@ -174,14 +174,16 @@ def test_a_worker_that_breaks_the_protocol_is_ended_and_its_cell_with_it(
     session: tidemark.Session,
 ) -> None:
     cell = session.create_cell("""
-import gc, zmq
+import gc
+from tidemark.protocol import zmtp
+from tidemark.worker.link import Link
 text("out")
 yield_control()
 await asyncio.sleep(0.05)
-sockets = [thing for thing in gc.get_objects() if isinstance(thing, zmq.Socket)]
-text(len(sockets))
-for wire in sockets:
-    wire.send_multipart([b"TM\\x01\\x02", b"\\x91garbage"])
+links = [thing for thing in gc.get_objects() if type(thing) is Link]
+text(len(links))
+for link in links:
+    link._wire._socket.sendmsg(zmtp.packed(b"TM\\x01\\x02", b"\\x91garbage"))
 await asyncio.Event().wait()
 """)
     pid = pid_of(cell)

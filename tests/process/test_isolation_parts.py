@@ -45,7 +45,7 @@ quarters = {"unconfined": Broken, "out of memory": OpenQuarters}[sys.argv[2]]
 if quarters is OpenQuarters:
     of_zygote.Ties = no_memory
 nursery = of_zygote.Nursery(
-    quarters(sys.argv[1], namespaces.open_proc()), Reproducible.__new__(Reproducible)
+    quarters(sys.argv[1], namespaces.open_proc()), Reproducible.__new__(Reproducible), os.fork, None
 )
 token = bytes(range(16))
 try:

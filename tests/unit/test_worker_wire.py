@@ -36,7 +36,8 @@ class Router:
 @pytest.fixture
 def wire(tmp_path: Path) -> Iterator[Wire]:
     """A wire to `w` in the test's directory."""
-    wire = Wire(f"ipc://{tmp_path}/w", TOKEN)
+    wire = Wire()
+    wire.open(f"ipc://{tmp_path}/w", TOKEN)
     yield wire
     wire.leave()
 

@@ -17,7 +17,11 @@ _SETS: Final = struct.Struct("=IIIIII")  # twice 32 bits of effective, permitted
 _AMBIENT_CLEAR_ALL: Final = 4
 _KNOWN_MAX: Final = 63
 
+# Made once: each worker would make them anew.
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
+_capset: Final = _LIBC.capset
+_HEADER: Final = ctypes.create_string_buffer(struct.pack("=Ii", _VERSION, 0), 8)
+_NOTHING: Final = ctypes.create_string_buffer(_SETS.size)
 
 
 def effective() -> int:
@@ -59,9 +63,7 @@ def drop_all() -> None:
         OSError: the kernel refused.
     """
     kernel.set_process(kernel.PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
-    header = ctypes.create_string_buffer(struct.pack("=Ii", _VERSION, 0), 8)
-    nothing = ctypes.create_string_buffer(_SETS.size)
-    if _LIBC.capset(header, nothing) != 0:
+    if _capset(_HEADER, _NOTHING) != 0:
         raise OSError(ctypes.get_errno(), "capset was refused")
 
 

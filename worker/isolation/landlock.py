@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import stat
 import struct
@@ -39,6 +40,7 @@ WORK: Final = (
     READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG
 ) | (MAKE_SYM | REFER)
 DEVICE: Final = READ_FILE | WRITE_FILE
+_NO_FLAGS: Final = ctypes.c_long(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,13 @@ def abi() -> int:
         return 0
 
 
+def prepare(rules: Iterable[Rule], level: int) -> None:
+    """Make what `restrict` needs for these rules, in the zygote and not in each worker."""
+    _, _, files = _attributes(level)
+    for rule in rules:
+        _packed(rule, files)
+
+
 def restrict(rules: Iterable[Rule], level: int) -> None:
     """Forbid this thread, and all that it starts, everything that the rules do not allow.
 
@@ -69,6 +78,26 @@ def restrict(rules: Iterable[Rule], level: int) -> None:
     Raises:
         OSError: the kernel refused.
     """
+    asked, size, files = _attributes(level)
+    ruleset = kernel.system_call(
+        "landlock_create_ruleset", kernel.SYS_LANDLOCK_CREATE_RULESET, asked, size, _NO_FLAGS
+    )
+    try:
+        for rule in rules:
+            _add(ruleset, rule, files)
+        kernel.system_call(
+            "landlock_restrict_self",
+            kernel.SYS_LANDLOCK_RESTRICT_SELF,
+            ctypes.c_long(ruleset),
+            _NO_FLAGS,
+        )
+    finally:
+        os.close(ruleset)
+
+
+@functools.cache
+def _attributes(level: int) -> tuple[ctypes.c_void_p, ctypes.c_long, int]:
+    """What a ruleset of this ABI is asked for by, how long that is, and its rights of files."""
     files = _ALL_FILES[5 if level >= 5 else 3]
     attributes = struct.pack(
         "=QQQ",
@@ -78,37 +107,28 @@ def restrict(rules: Iterable[Rule], level: int) -> None:
     )
     size = 8 if level < _NET_SINCE else 16 if level < _SCOPE_SINCE else 24
     given = ctypes.create_string_buffer(attributes, len(attributes))
-    ruleset = kernel.system_call(
-        "landlock_create_ruleset",
-        kernel.SYS_LANDLOCK_CREATE_RULESET,
-        ctypes.cast(given, ctypes.c_void_p),
-        ctypes.c_long(size),
-        ctypes.c_long(0),
-    )
-    try:
-        for rule in rules:
-            _add(ruleset, rule, files)
-        kernel.system_call(
-            "landlock_restrict_self",
-            kernel.SYS_LANDLOCK_RESTRICT_SELF,
-            ctypes.c_long(ruleset),
-            ctypes.c_long(0),
-        )
-    finally:
-        os.close(ruleset)
+    return ctypes.cast(given, ctypes.c_void_p), ctypes.c_long(size), files
 
 
 def _add(ruleset: int, rule: Rule, known: int) -> None:
-    rights = rule.rights & known
-    if not stat.S_ISDIR(os.fstat(rule.place).st_mode):
-        rights &= _OF_PLAIN_FILES
-    packed = struct.pack("=Qi", rights, rule.place)
-    given = ctypes.create_string_buffer(packed, len(packed))
     kernel.system_call(
         "landlock_add_rule",
         kernel.SYS_LANDLOCK_ADD_RULE,
         ctypes.c_long(ruleset),
         ctypes.c_long(_PATH_BENEATH),
-        ctypes.cast(given, ctypes.c_void_p),
-        ctypes.c_long(0),
+        _packed(rule, known),
+        _NO_FLAGS,
     )
+
+
+@functools.cache
+def _packed(rule: Rule, known: int) -> ctypes.c_void_p:
+    """The rule as the kernel takes it, without rights that its kind of place has not.
+
+    Its descriptor must stay open for good: it is asked what it is once.
+    """
+    rights = rule.rights & known
+    if not stat.S_ISDIR(os.fstat(rule.place).st_mode):
+        rights &= _OF_PLAIN_FILES
+    packed = struct.pack("=Qi", rights, rule.place)
+    return ctypes.cast(ctypes.create_string_buffer(packed, len(packed)), ctypes.c_void_p)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from typing import Final
 
@@ -30,13 +28,20 @@ class Unsealed(Exception):
         self.reason = reason
 
 
-@contextmanager
-def step(name: str) -> Iterator[None]:
+class step:
     """Whatever the system refuses in here ends the confinement with this name."""
-    try:
-        yield
-    except OSError as error:
-        raise Unsealed(name, str(error)) from error
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise Unsealed(self._name, str(error)) from error
 
 
 # What a level promises, in the order of a report.

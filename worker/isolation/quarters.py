@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
@@ -70,8 +71,8 @@ class Quarters(Protocol):
     def clear(self, berth: Berth) -> None:
         """The worker is gone; what is on the disk is left to the caller."""
 
-    def fork(self) -> int:
-        """Fork a worker; returns its number here, or 0 in it. Raises OSError."""
+    def fork(self, fork: Callable[[], int]) -> int:
+        """Fork a worker by `fork`; returns its number here, or 0 in it. Raises OSError."""
 
     def number_outside(self, pid: int, pidfd: int) -> int:
         """The number that the supervisor knows a worker by."""
@@ -122,8 +123,8 @@ class OpenQuarters:
     def clear(self, berth: Berth) -> None:
         """Nothing was taken."""
 
-    def fork(self) -> int:
-        return os.fork()
+    def fork(self, fork: Callable[[], int]) -> int:
+        return fork()
 
     def number_outside(self, pid: int, pidfd: int) -> int:
         return pid

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ...protocol.limits import Limits
 from . import filters, landlock, seccomp, walls
@@ -46,6 +46,7 @@ class RestrictedQuarters:
                 "boot Linux 6.2 or later with landlock in its list of security modules"
             )
         self._rules = walls.open_rules(readable)
+        landlock.prepare(self._rules, self._abi)
         self._door = os.open(workers, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         marks = Marks.WITHOUT_EFFECT if users is None else Marks.REAL
         machine = this_machine()
@@ -81,8 +82,8 @@ class RestrictedQuarters:
         if self._users is not None and berth.user is not None:
             self._users.give_back(berth.user)
 
-    def fork(self) -> int:
-        return os.fork()
+    def fork(self, fork: Callable[[], int]) -> int:
+        return fork()
 
     def number_outside(self, pid: int, pidfd: int) -> int:
         return pid

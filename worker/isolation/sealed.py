@@ -49,6 +49,8 @@ class SealedQuarters:
         self._own_processes = os.open("self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
         self._abi = landlock.abi()
         self._rules: list[Rule] = walls.open_rules(["/"]) if self._abi else []
+        if self._abi:
+            landlock.prepare(self._rules, self._abi)
         program = filters.first_filter(this_machine(), Policy(Marks.REAL, Sockets.KEPT))
         self._program = filters.for_process(program, FIRST_OF_ITS_NAMESPACE)
 
@@ -77,11 +79,11 @@ class SealedQuarters:
         if self._users is not None and berth.user is not None:
             self._users.give_back(berth.user)
 
-    def fork(self) -> int:
+    def fork(self, fork: Callable[[], int]) -> int:
         kernel.unshare(namespaces.PROCESSES)
         pid = -1
         try:
-            pid = os.fork()
+            pid = fork()
         finally:
             if pid != 0:
                 # Without this the next one would find the kernel unwilling: a process enters a

@@ -47,7 +47,7 @@ def run(quarters: Quarters, targets: Targets) -> dict[str, str]:
         door = quarters.endpoint(f"ipc://{targets.door}").removeprefix("ipc://")
         heard, told = os.pipe()
         cell = _Cell(quarters, berth, targets, door, told, os.getpid())
-        pid = quarters.fork()
+        pid = quarters.fork(os.fork)
     if pid == 0:
         _be(cell)
     os.close(told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from typing import Final
 
@@ -198,6 +199,7 @@ class UnknownArchitecture(OSError):
     """There is no table for this machine."""
 
 
+@functools.cache
 def this_machine() -> Architecture:
     """The table of this machine.
 

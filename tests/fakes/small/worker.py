@@ -40,7 +40,8 @@ class SmallSpeaker(Speaker):
     """The production speaker; what it sends is taken from `sent`."""
 
     def __init__(self, fork: Fork) -> None:
-        super().__init__(fork, None, lambda: Sockets.KEPT)  # type: ignore[arg-type]
+        super().__init__(None)  # type: ignore[arg-type]
+        self.begin(fork, lambda: Sockets.KEPT)
         self.sent: list[FromWorker] = []
         self.connected = True
 
