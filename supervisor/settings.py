@@ -9,8 +9,8 @@ from typing import Final
 from ..protocol.classes import dataclass
 
 HIBERNATE_SECONDS: Final = 300.0
-SPARES_MAX: Final = 4
-SPARES_PER_CPU: Final = 2
+SPARES_MAX: Final = 12  # some 4 MB each
+SPARES_PER_CPU: Final = 6
 
 
 def spares_here() -> int:

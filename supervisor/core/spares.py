@@ -23,6 +23,8 @@ from .levels import level_of_cell
 from .spare import Kind, Spare
 
 QUIET_NS: Final = 1_000_000  # after a cell was given its worker, before a spare is made
+REST_NS: Final = 20_000_000  # the same while enough are left: what cells do goes before
+ENOUGH: Final = 3  # that is so while more than this part of them is left
 BUSY_NS: Final = 5_000_000  # how often to look whether cells still wait for workers
 COMING_MAX: Final = 2  # on their way at once: cells that run have the machine first
 COMING_NS_MAX: Final = 5_000_000_000  # a spare that takes longer to say Hello is given up
@@ -188,10 +190,15 @@ def _drop_needless(fleet: Fleet, now_ns: int) -> None:
 
 def _make_one(fleet: Fleet, now_ns: int) -> None:
     wanted = _wanted(fleet)
+    missing = dict(wanted)
     for spare in fleet.spares.values():
-        wanted[spare.kind] -= 1
-    for kind, missing in wanted.items():
-        if missing > 0 and kind.level in fleet.listed:
+        missing[spare.kind] -= 1
+    for kind, count in missing.items():
+        if count > 0 and kind.level in fleet.listed:
+            rested_ns = fleet.kinds[kind] + REST_NS
+            if rested_ns > now_ns and (wanted[kind] - count) * ENOUGH > wanted[kind]:
+                _look_at(fleet, rested_ns)
+                continue
             number = fleet.next_number("spare")
             token = spare_token(fleet.world.secret, fleet.world.epoch, number)
             fleet.spares[token] = Spare(kind, number, now_ns)

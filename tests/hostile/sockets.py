@@ -162,15 +162,13 @@ opened.listen()
     _knock("speak to the supervisor as a host", _AS_HOST, _NO_PATH),
     _knock("take command of the zygote", _COMMAND, "seccomp; own root"),
     _knock(
-        "turn the worker's own socket to another path",
+        "connect a socket of libzmq to another path",
         """
-import gc, zmq
-for thing in gc.get_objects():
-    if isinstance(thing, zmq.Socket):
-        thing.connect("ipc://" + target["stream"])
-        thing.connect("ipc://@" + target["abstract"][1:])
-        time.sleep(0.5)
-        break
+import zmq
+own = zmq.Context().socket(zmq.DEALER)
+own.connect("ipc://" + target["stream"])
+own.connect("ipc://@" + target["abstract"][1:])
+time.sleep(0.5)
 """,
         "no sockets after the first; own root and network",
     ),

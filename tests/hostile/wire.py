@@ -25,7 +25,7 @@ text("x")
 def say(frames):
     *first, last = frames
     with link.lock:
-        connection().sendall(b"".join(frame(part, more=True) for part in first) + frame(last))
+        mine.sendall(b"".join(frame(part, more=True) for part in first) + frame(last))
 
 def packed(message):
     return codec.FROM_WORKER.encode(message)
@@ -72,6 +72,7 @@ def door(identity=None):
     return opened
 
 await asyncio.sleep(0.02)
+mine = connection()
 """
 _WAIT = "\nawait asyncio.sleep(100)\n"
 
