@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -23,9 +24,15 @@ from .shell.zygote_start import (
     zygote_socket,
 )
 
+HELP_COLUMNS = 100
+
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tidemark.supervisor", description=__doc__)
+    # Without a width it is asked of `shutil`, which brings four compressors.
+    of_terminal = functools.partial(argparse.HelpFormatter, width=HELP_COLUMNS)
+    parser = argparse.ArgumentParser(
+        prog="python -m tidemark.supervisor", description=__doc__, formatter_class=of_terminal
+    )
     parser.add_argument("--state", type=Path, required=True, help="the state directory")
     parser.add_argument("--durability", choices=("power", "crash"), default="power")
     parser.add_argument("--listen", default="", metavar="ipc://PATH", help="the hosts' endpoint")

@@ -6,8 +6,8 @@ import random
 import sys
 import threading
 import uuid
+from _sha3 import shake_256  # type: ignore[import-not-found] # that of `hashlib` is OpenSSL's, which is large
 from collections.abc import Callable
-from hashlib import shake_256
 from typing import Any, Final
 
 from . import real

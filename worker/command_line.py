@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import functools
 import importlib
 import os
 import resource
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Sequence
 from typing import Final
 
@@ -33,6 +33,7 @@ from .zygote import Doors, Zygote
 
 EXIT_WELL: Final = 0
 EXIT_WRONG: Final = 1
+HELP_COLUMNS: Final = 100
 
 
 def serve(arguments: Sequence[str] | None, reproducible: Reproducible) -> int:
@@ -163,6 +164,8 @@ def _examine(level: Level, options: argparse.Namespace) -> int:
     if level is Level.PROCESS:
         show(findings.of_open())
         return EXIT_WELL
+    import tempfile  # with all that it needs, for this alone
+
     with tempfile.TemporaryDirectory(prefix="tidemark-test-", dir="/tmp") as workers:
         try:
             house = _house(level, workers, options)
@@ -204,7 +207,11 @@ def _preload(names: Sequence[str]) -> None:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tidemark.worker", description="the zygote")
+    # Without a width it is asked of `shutil`, which brings four compressors.
+    of_terminal = functools.partial(argparse.HelpFormatter, width=HELP_COLUMNS)
+    parser = argparse.ArgumentParser(
+        prog="python -m tidemark.worker", description="the zygote", formatter_class=of_terminal
+    )
     parser.add_argument("--socket", help="where to listen for supervisors")
     parser.add_argument("--supervisor-pid", type=int)
     parser.add_argument("--private", action="store_true", help="end with the supervisor")

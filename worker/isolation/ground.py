@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from contextlib import suppress
 from typing import Final
 
@@ -25,7 +24,7 @@ class Ground:
         """
         _sweep()
         while True:
-            self.path = tempfile.mkdtemp(prefix=PREFIX, dir=PARENT)
+            self.path = scratch.make(PARENT, f"{PREFIX}{os.urandom(8).hex()}")
             lock = _locked(self.path)
             if lock is not None:
                 break
