@@ -1,9 +1,9 @@
-"""ZMTP 3.1 as the supervisor's end of a worker's DEALER speaks it: bytes <-> messages; pure.
+"""ZMTP 3.1 without security, as ROUTER and DEALER speak it: bytes <-> messages; pure.
 
 libzmq bounds the size of a frame and not their number: the parts of a message whose last part never
-comes pile up beside every limit. So the bytes of workers, which are hostile, are read here. What
-is kept of a peer is what it has sent, never what it claims that it will send, and never more than
-one message and one reading.
+comes pile up beside every limit. So the bytes of workers, which are hostile, are read here, and
+those of hosts as well. What is kept of a peer is what it has sent, never what it claims that it
+will send, and never more than one message and one reading.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from . import limits
 from .classes import dataclass
 
 HEADER_BYTES_MAX: Final = 64  # ours has 4; a peer of another version may have another one
+LOOSE_FRAMES_MAX: Final = 16
 COMMAND_BYTES_MAX: Final = 512
 PROPERTIES_MAX: Final = 16
 SMALL_BYTES: Final = 32 * limits.KIB  # what is cheaper to copy together than to send in two parts
@@ -53,7 +54,22 @@ class Ignored:
     """A command that means nothing to us; it has cost something, and is counted."""
 
 
-Message = tuple[bytes, bytes]  # header and body
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a message may look like: how many frames, and how large the first and all are."""
+
+    frames_min: int
+    frames_max: int
+    first_bytes_max: int
+    bytes_max: int
+
+
+_BYTES_MAX: Final = HEADER_BYTES_MAX + limits.MESSAGE_BYTES_MAX
+STRICT: Final = Shape(2, 2, HEADER_BYTES_MAX, _BYTES_MAX)
+# A host is told what is wrong with a message, so what is none of ours has to arrive.
+LOOSE: Final = Shape(1, LOOSE_FRAMES_MAX, limits.MESSAGE_BYTES_MAX, _BYTES_MAX)
+
+Message = tuple[bytes, ...]  # its frames
 Found = Message | Ready | Ping | Ignored
 
 
@@ -93,12 +109,14 @@ def packed(header: bytes, body: bytes) -> list[bytes]:
 class Incoming:
     """What one peer has sent and nobody has taken yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, shape: Shape = STRICT) -> None:
+        self._shape = shape
         self._buffer = bytearray()
         self._at = 0
         self._greeted = False
         self._is_ready = False
-        self._header: bytes | None = None
+        self._parts: tuple[bytes, ...] = ()
+        self._part_bytes = 0
 
     @property
     def held(self) -> int:
@@ -122,12 +140,12 @@ class Incoming:
             if flags & _COMMAND:
                 return self._commanded(content)
             if flags & _MORE:
-                self._header = content
+                self._parts += (content,)
+                self._part_bytes += len(content)
                 continue
-            header, self._header = self._header, None
-            if header is None:
-                raise AssertionError("a last frame without a first one has passed")
-            return header, content
+            whole = (*self._parts, content)
+            self._parts, self._part_bytes = (), 0
+            return whole
         return None
 
     # -- the greeting -----------------------------------------------------------------------------
@@ -197,14 +215,19 @@ class Incoming:
                 raise Violation(f"a command of {size:,} bytes; at most {COMMAND_BYTES_MAX}")
         elif not self._is_ready:
             raise Violation("a message before READY")
-        elif self._header is None:
-            if not flags & _MORE:
-                raise Violation("a message of one frame; it takes two")
-            if size > HEADER_BYTES_MAX:
-                raise Violation(f"a header of {size:,} bytes; at most {HEADER_BYTES_MAX}")
-        elif flags & _MORE:
-            raise Violation("a message of more than two frames")
-        elif size > limits.MESSAGE_BYTES_MAX:
+        else:
+            self._check_part(flags, size)
+
+    def _check_part(self, flags: int, size: int) -> None:
+        shape, count = self._shape, len(self._parts) + 1
+        if flags & _MORE:
+            if count >= shape.frames_max:
+                raise Violation(f"a message of more than {shape.frames_max} frames")
+        elif count < shape.frames_min:
+            raise Violation(f"a message of {count} frame; it takes {shape.frames_min}")
+        if count == 1 and size > shape.first_bytes_max:
+            raise Violation(f"a header of {size:,} bytes; at most {shape.first_bytes_max:,}")
+        if size > limits.MESSAGE_BYTES_MAX or self._part_bytes + size > shape.bytes_max:
             raise Violation(f"a message of {size:,} bytes; at most {limits.MESSAGE_BYTES_MAX:,}")
 
     # -- commands ---------------------------------------------------------------------------------

@@ -24,14 +24,13 @@ from .shell.zygote_start import (
     zygote_socket,
 )
 
-HELP_COLUMNS = 100
+# Without a width it is asked of `shutil`, which brings four compressors.
+_OfTerminal = functools.partial(argparse.HelpFormatter, width=100)
 
 
 def _parser() -> argparse.ArgumentParser:
-    # Without a width it is asked of `shutil`, which brings four compressors.
-    of_terminal = functools.partial(argparse.HelpFormatter, width=HELP_COLUMNS)
     parser = argparse.ArgumentParser(
-        prog="python -m tidemark.supervisor", description=__doc__, formatter_class=of_terminal
+        prog="python -m tidemark.supervisor", description=__doc__, formatter_class=_OfTerminal
     )
     parser.add_argument("--state", type=Path, required=True, help="the state directory")
     parser.add_argument("--durability", choices=("power", "crash"), default="power")

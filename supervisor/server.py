@@ -9,8 +9,6 @@ import sys
 from contextlib import suppress
 from types import FrameType
 
-import zmq
-
 from ..protocol.errors import JournalError
 from .core import spares, turn
 from .core.events import DrainAsked
@@ -23,10 +21,11 @@ from .shell.journal_schema import PACKERS
 from .shell.loop import Loop
 from .shell.os_processes import OsProcesses
 from .shell.ports import Fenced, JournalBroken, Ports
+from .shell.precedence import go_first
+from .shell.socket_wires import SocketWires
 from .shell.sqlite_store import SqliteStore
 from .shell.state_directory import StateDirectory
 from .shell.wakeups import Wakeups
-from .shell.zmq_wires import ZmqWires
 from .shell.zygote_start import StartedZygote
 
 DRAIN_NS = 500_000_000  # for resumes and ends that are under way when we are asked to stop
@@ -49,6 +48,7 @@ class Server:
         _raise_open_files()
         return_large_blocks()
         collect_seldom()
+        go_first()
         self.directory = directory
         self._store = _journal(directory, settings)
         self._clock = SystemClock(self._store.last_at_ns)
@@ -61,7 +61,7 @@ class Server:
             sys.stderr.fileno(),
             zygote,
         )
-        self._wires = ZmqWires(self.endpoint, self.directory.worker_endpoint)
+        self._wires = SocketWires(self.endpoint, self.directory.worker_endpoint)
         self._wires.workers.tokens.admits = self._expects
         self._loop = self._new_loop()
         self._stop, self._leave_at_ns = "", 0
@@ -69,7 +69,7 @@ class Server:
         self._host = _own_host(settings)
         if settings.private and not self._host:
             self._stop = "the host has ended"
-        self._hosts = int(self._wires.hosts.get(zmq.FD))
+        self._hosts = self._wires.hosts.fileno()
         self._wakeups = Wakeups([self._hosts, *self._of_workers, *self._host])
         self._announce()
 
@@ -159,7 +159,7 @@ class Server:
         wait_ns = self._loop.wait_ns()
         wait_s = 1.0 if wait_ns is None else min(1.0, -(-wait_ns // 1_000_000) / 1_000)
         workers_s = None if self._loop.hears_only_hosts else self._wires.wait_s()
-        if self._wires.hosts_wait():
+        if self._wires.hosts.has_more:
             return 0.0
         wait_s = wait_s if workers_s is None else min(wait_s, workers_s)
         return min(wait_s, 0.02) if self._leave_at_ns else wait_s
@@ -176,8 +176,7 @@ class Server:
 
     def _note_quiet(self, ready: set[int]) -> None:
         """The next beat need not ask again what has just been seen."""
-        if self._hosts in ready:
-            self._wires.rouse()
+        self._wires.hosts.is_quiet = self._hosts not in ready
         of_workers, of_processes = self._of_workers
         ended = of_processes in ready
         self._processes.is_quiet = not ended

@@ -50,16 +50,16 @@ class Child:
     """A worker that lives; the pidfd is ours.
 
     Attributes:
-        place: of its token, in the zygote's vault.
         pid: its number here.
         pid_outside: its number where the supervisor is.
         door: what a spare one waits for when it has its cell.
+        place: of its token, in the vault of the zygote's roll.
     """
 
-    place: int
     pid: int
     pid_outside: int
     pidfd: int
     berth: Berth
     door: Door
     is_killed: bool = False
+    place: int = -1

@@ -13,18 +13,19 @@ from typing import Final, NoReturn
 
 from ..protocol.limits import LIMITS_OF_LEVEL
 from ..protocol.zygote_messages import Ended, Fork
-from . import real, scratch
+from . import real
 from .child import Child, Door
 from .confessions import Confessions
 from .confinement import Ties, changed_signals
 from .end_causes import cause
-from .exits import EXIT_DEFECT, EXIT_DONE, EXIT_UNSEALED, MEANINGS
+from .exits import EXIT_DEFECT, EXIT_UNSEALED, MEANINGS
 from .isolation.levels import Level
 from .isolation.quarters import Berth, Quarters
+from .janitors import Janitors
 from .layette import Layette
 from .life import live
 from .reproducible import Reproducible
-from .vault import Vault
+from .roll import Roll
 
 ENDED_MAX: Final = 100_000  # ends that no supervisor has noted; the oldest are dropped
 LAST_REAP_S: Final = 1.0
@@ -50,32 +51,14 @@ class Nursery:
         self._signals = changed_signals()
         self._tasks = os.open("self/task", os.O_RDONLY | os.O_CLOEXEC, dir_fd=quarters.proc)
         self._confessions = Confessions()
-        # By the hashes of their tokens: who knows those can speak as their workers, and a worker
-        # has what its zygote has.
-        self._by_token: dict[int, Child] = {}
-        self._tokens = Vault()
-        self._by_pid: dict[int, Child] = {}
-        self._janitors: set[int] = set()
+        self.roll = Roll()
+        self._janitors = Janitors(fork)
         self._ended: dict[bytes, Ended] = {}
-
-    @property
-    def living(self) -> list[Child]:
-        """The workers that live now, oldest first."""
-        return list(self._by_token.values())
 
     @property
     def ended(self) -> list[Ended]:
         """The ends that have not been noted, oldest first."""
         return list(self._ended.values())
-
-    def find(self, token: bytes) -> Child | None:
-        """The living worker with this token."""
-        child = self._by_token.get(hash(token))
-        return child if child is not None and self.token_of(child) == token else None
-
-    def token_of(self, child: Child) -> bytes:
-        """The token of a living worker."""
-        return self._tokens.read(child.place)
 
     def fork(self, message: Fork) -> Child:
         """Make a worker.
@@ -90,7 +73,7 @@ class Nursery:
         limits = message.limits.over(LIMITS_OF_LEVEL[quarters.level.value])
         endpoint = quarters.endpoint(message.endpoint)
         berth = quarters.prepare(message.cell or f"spare {message.token.hex()}", limits)
-        self._sweep(*quarters.left_over())
+        self._janitors.sweep(*quarters.left_over())
         # Not in the child: what is made at the first use each of them would make anew.
         inside = replace(message, endpoint=endpoint, limits=limits)
         door = Door.none()
@@ -112,8 +95,8 @@ class Nursery:
             os.kill(pid, signal.SIGKILL)
             door.close()
             raise
-        child = Child(self._tokens.keep(message.token), pid, outside, pidfd, berth, door)
-        self._by_token[hash(message.token)] = self._by_pid[pid] = child
+        child = Child(pid, outside, pidfd, berth, door)
+        self.roll.add(message.token, child)
         return child
 
     def _be(self, message: Fork, berth: Berth, door: Door) -> NoReturn:
@@ -130,7 +113,7 @@ class Nursery:
 
     def lodge(self, token: bytes, cell: str) -> None:
         """A spare worker has this cell now. Ignores unknown ones, and those who have theirs."""
-        if (child := self.find(token)) is None or child.door.is_open:
+        if (child := self.roll.find(token)) is None or child.door.is_open:
             return
         try:
             self._quarters.lodge(child.berth, cell)
@@ -139,20 +122,20 @@ class Nursery:
             self.kill(token)
             return
         child.door.open()
-        self._sweep(*self._quarters.left_over())
+        self._janitors.sweep(*self._quarters.left_over())
 
     def _vacate(self, berth: Berth) -> None:
         self._quarters.clear(berth)
         if self._quarters.level is Level.SEALED:  # there it went with its namespace
             return
-        if all(each.berth.work != berth.work for each in self._by_token.values()):
+        if all(each.berth.work != berth.work for each in self.roll):
             # Else it is the next life's, and ours was moved aside. Its name may be needed at once.
             for work in self._quarters.left_over(berth.work):
-                self._sweep(work)
+                self._janitors.sweep(work)
 
     def kill(self, token: bytes) -> None:
         """SIGKILL a worker and its process group; `reap` tells its end. Ignores unknown ones."""
-        child = self.find(token)
+        child = self.roll.find(token)
         if child is None:
             return
         self._kill(child)
@@ -168,11 +151,11 @@ class Nursery:
     def kill_all(self) -> None:
         """SIGKILL every worker and wait until they and what they left are gone, at most 1 s."""
         deadline = real.monotonic() + LAST_REAP_S
-        for child in self.living:
+        for child in self.roll:
             self._kill(child)
         while True:
             self.reap()
-            has_children = self._by_pid or self._janitors or self._orphans()
+            has_children = len(self.roll) or len(self._janitors) or self._orphans()
             if not has_children or real.monotonic() > deadline:
                 return
             real.sleep(REAP_AGAIN_S)
@@ -195,8 +178,8 @@ class Nursery:
                 break
             if pid == 0:
                 break
-            self._janitors.discard(pid)
-            child = self._by_pid.pop(pid, None)
+            self._janitors.ended(pid)
+            child = self.roll.of_pid(pid)
             if child is not None:
                 tell(self._end(child, os.waitstatus_to_exitcode(status), usage))
                 ended.append(child)
@@ -207,9 +190,7 @@ class Nursery:
             self._vacate(child.berth)
 
     def _end(self, child: Child, status: int, usage: struct_rusage) -> Ended:
-        token = self.token_of(child)
-        del self._by_token[hash(token)]
-        self._tokens.forget(child.place)
+        token = self.roll.strike(child)
         os.close(child.pidfd)
         child.door.close()
         reason = MEANINGS.get(status, "")
@@ -222,27 +203,6 @@ class Nursery:
             del self._ended[next(iter(self._ended))]
         return end
 
-    def _sweep(self, *works: str) -> None:
-        for work in works:
-            try:
-                os.rmdir(work)
-            except FileNotFoundError:
-                continue
-            except OSError:
-                self._send_janitor(work)
-
-    def _send_janitor(self, work: str) -> None:
-        """Remove a worker's files in a process of its own: there may be very many."""
-        try:
-            pid = self._fork()
-        except OSError as error:
-            print(f"the files in {work} stay: {error}", file=sys.stderr)
-            return
-        if pid:
-            self._janitors.add(pid)
-            return
-        _remove_and_end(work)
-
     def _orphans(self) -> list[int]:
         """Children of ours that we did not fork: what ended workers had started.
 
@@ -250,7 +210,11 @@ class Nursery:
         """
         if self._quarters.level is not Level.PROCESS:
             return []  # there nothing can be started
-        return [pid for pid in _children() if pid not in self._by_pid and pid not in self._janitors]
+        return [
+            pid
+            for pid in _children()
+            if self.roll.of_pid(pid) is None and pid not in self._janitors
+        ]
 
 
 def _end_of(token: bytes, child: Child, status: int, usage: struct_rusage, reason: str) -> Ended:
@@ -267,15 +231,6 @@ def _end_of(token: bytes, child: Child, status: int, usage: struct_rusage, reaso
         limit=limit,
         used=used,
     )
-
-
-def _remove_and_end(work: str) -> NoReturn:
-    try:
-        scratch.remove(work)
-    except OSError as error:
-        print(f"the files in {work} stay: {error}", file=sys.stderr)
-    finally:
-        os._exit(EXIT_DONE)
 
 
 def _children() -> list[int]:

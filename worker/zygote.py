@@ -222,17 +222,17 @@ class Zygote:
         self._say(self._report)
         for end in self._nursery.ended:
             self._say(end)
-        living = self._nursery.living
+        roll = self._nursery.roll
+        living = list(roll)
         batches = [living[at : at + LIVING_MAX] for at in range(0, len(living), LIVING_MAX)] or [[]]
         for number, batch in enumerate(batches, 1):
-            tokens = self._nursery.token_of
-            workers = tuple((tokens(child), child.pid_outside) for child in batch)
+            workers = tuple((roll.token_of(child), child.pid_outside) for child in batch)
             pidfds = tuple(child.pidfd for child in batch)
             self._say(Living(workers, number == len(batches)), pidfds)
         return self._commander is post  # it may have gone meanwhile
 
     def _on_fork(self, message: Fork) -> None:
-        child = self._nursery.find(message.token)
+        child = self._nursery.roll.find(message.token)
         if child is None:
             try:
                 child = self._nursery.fork(message)

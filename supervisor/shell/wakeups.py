@@ -11,9 +11,6 @@ from contextlib import suppress
 class Wakeups:
     """One epoll of descriptors, and a pipe for signals. Owns both.
 
-    A descriptor of libzmq's is among them, which tells of changes only: look at its socket after
-    the last sending and before each `wait`.
-
     Attributes:
         signalled: where signals are to be noted (`signal.set_wakeup_fd`).
     """

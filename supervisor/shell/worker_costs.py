@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from ...protocol import limits
-from .worker_connection import WorkerConnection
+from .connection import Connection
 
 SHARED_SECONDS: Final = 0.1  # how long somebody else is taken to have more to say
 # With two that are busy each can have half; who wants more of it is the one that rests.
@@ -26,11 +26,11 @@ class WorkerCosts:
 
     def __init__(self) -> None:
         self._began = 0.0
-        self._heard: dict[WorkerConnection, float] = {}
+        self._heard: dict[Connection, float] = {}
         self._others = 0.0  # the weight of what was not a worker's
-        self._last: WorkerConnection | None = None
+        self._last: Connection | None = None
         self._shared_until = 0.0
-        self._resting: dict[WorkerConnection, float] = {}
+        self._resting: dict[Connection, float] = {}
 
     def begin(self, now: float) -> None:
         """A turn begins: what the last one has cost is known."""
@@ -51,7 +51,7 @@ class WorkerCosts:
         if self._heard:
             self.begin(max(now, self._began + IDLE_SECONDS))
 
-    def heard(self, connection: WorkerConnection, count: int, size: int) -> None:
+    def heard(self, connection: Connection, count: int, size: int) -> None:
         """This connection was heard in this turn: so many messages with their items, and bytes."""
         if self._last is not connection:
             if self._last is not None:
@@ -67,11 +67,11 @@ class WorkerCosts:
         """Whether several workers have had something to say lately."""
         return now < self._shared_until
 
-    def rests(self, connection: WorkerConnection) -> bool:
+    def rests(self, connection: Connection) -> bool:
         """Whether nothing of it may be heard now."""
         return connection in self._resting
 
-    def rested(self, now: float) -> list[WorkerConnection]:
+    def rested(self, now: float) -> list[Connection]:
         """Those whose rest is over; all of them when nobody else has anything to say."""
         shared = self.is_shared(now)
         rested = [each for each, until in self._resting.items() if until <= now or not shared]
@@ -85,7 +85,7 @@ class WorkerCosts:
             return None
         return min(self._shared_until, *self._resting.values())
 
-    def forget(self, connection: WorkerConnection) -> None:
+    def forget(self, connection: Connection) -> None:
         """The connection is no more."""
         self._resting.pop(connection, None)
         self._heard.pop(connection, None)

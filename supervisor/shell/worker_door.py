@@ -16,8 +16,8 @@ from typing import Final
 from ...protocol import codec, limits
 from ...protocol.zmtp import Ready, Violation
 from ..core.events import FleetEvent, WorkerGarbled
+from .connection import Connection
 from .large_messages import LargeMessages
-from .worker_connection import WorkerConnection
 from .worker_costs import WorkerCosts
 from .worker_entrance import Entrance
 from .worker_tokens import Stranger, WorkerTokens
@@ -41,9 +41,9 @@ class WorkerDoor:
         self._epoll = select.epoll()
         self._entrance = Entrance(path, self._epoll)
         self._listener = Listener(self._welcome)
-        self._connections: dict[int, WorkerConnection] = {}
-        self._strangers: dict[int, WorkerConnection] = {}  # oldest first
-        self._active: dict[int, WorkerConnection] = {}  # to be heard, next one first
+        self._connections: dict[int, Connection] = {}
+        self._strangers: dict[int, Connection] = {}  # oldest first
+        self._active: dict[int, Connection] = {}  # to be heard, next one first
         self._large = LargeMessages()
         self._costs = WorkerCosts()
 
@@ -143,7 +143,7 @@ class WorkerDoor:
             if connection.fileno() >= 0 and connection.ended and fd not in self._active:
                 self._drop(connection)
 
-    def _give_turn(self, connection: WorkerConnection, events: list[FleetEvent], most: int) -> int:
+    def _give_turn(self, connection: Connection, events: list[FleetEvent], most: int) -> int:
         """Hear this connection's share; how many bytes were read."""
         share = SHARED if self._costs.is_shared(time.monotonic()) else ALONE
         heard = self._listener.hear(connection, share, most, events)
@@ -155,7 +155,7 @@ class WorkerDoor:
             self._watch(other)
         return heard.size
 
-    def _watch(self, connection: WorkerConnection) -> None:
+    def _watch(self, connection: Connection) -> None:
         """Have epoll report what can be done for this connection now."""
         mask = 0 if self._must_wait(connection) else select.EPOLLIN
         if connection.wants_to_send:
@@ -166,7 +166,7 @@ class WorkerDoor:
             connection.mask = mask
             self._epoll.modify(connection.fileno(), mask)
 
-    def _must_wait(self, connection: WorkerConnection) -> bool:
+    def _must_wait(self, connection: Connection) -> bool:
         """Whether nothing may be heard of it now: it does not read, or has cost much."""
         return (
             connection.is_behind
@@ -188,7 +188,7 @@ class WorkerDoor:
             if worker is not None:
                 self._punish(worker, "it makes connections without end", events)
 
-    def _welcome(self, connection: WorkerConnection, ready: Ready) -> None:
+    def _welcome(self, connection: Connection, ready: Ready) -> None:
         replaced = self.tokens.bind(connection, ready)
         del self._strangers[connection.fileno()]
         if replaced is not None:
@@ -205,7 +205,7 @@ class WorkerDoor:
 
     def _punish(
         self,
-        connection: WorkerConnection,
+        connection: Connection,
         why: str,
         events: list[FleetEvent],
         *,
@@ -216,7 +216,7 @@ class WorkerDoor:
             events.append(WorkerGarbled(connection.token, why, other_version))
         self._drop(connection)
 
-    def _drop(self, connection: WorkerConnection) -> None:
+    def _drop(self, connection: Connection) -> None:
         fd = connection.fileno()
         self._connections.pop(fd, None)
         self._strangers.pop(fd, None)

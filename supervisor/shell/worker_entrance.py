@@ -8,8 +8,8 @@ import socket
 from pathlib import Path
 from typing import Final
 
+from .connection import Connection
 from .knocks import Knocks
-from .worker_connection import WorkerConnection
 
 BACKLOG: Final = 4_096  # connections that may wait to be accepted in a burst
 ACCEPTS: Final = 16  # in one turn
@@ -47,9 +47,9 @@ class Entrance:
         """Whether nobody is let in until `reopen`."""
         return bool(self._shut_until)
 
-    def accept(self, now: float) -> tuple[list[WorkerConnection], list[int]]:
+    def accept(self, now: float) -> tuple[list[Connection], list[int]]:
         """Those who have come in, and the processes that come too often and were sent away."""
-        let_in: list[WorkerConnection] = []
+        let_in: list[Connection] = []
         refused: list[int] = []
         for _ in range(ACCEPTS):
             try:
@@ -61,7 +61,7 @@ class Entrance:
                 self._shut_until = now + SHUT_SECONDS
                 self._epoll.unregister(self._socket)
                 break
-            connection = WorkerConnection(peer, now)
+            connection = Connection(peer, now)
             if connection.pid and not self._knocks.allows(connection.pid, now):
                 connection.close()
                 refused.append(connection.pid)
@@ -70,7 +70,7 @@ class Entrance:
                 let_in.append(connection)
         return let_in, refused
 
-    def _watched(self, connection: WorkerConnection) -> bool:
+    def _watched(self, connection: Connection) -> bool:
         try:
             self._epoll.register(connection.fileno(), connection.mask)
         except OSError:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ...protocol.ids import TOKEN_BYTES
 from ...protocol.zmtp import Ready
-from .worker_connection import WorkerConnection
+from .connection import Connection
 
 
 class Stranger(Exception):
@@ -22,18 +22,18 @@ class WorkerTokens:
 
     def __init__(self) -> None:
         self.admits: Callable[[bytes], bool] = _everybody
-        self._tokens: dict[bytes, WorkerConnection] = {}
-        self._pids: dict[int, WorkerConnection] = {}
+        self._tokens: dict[bytes, Connection] = {}
+        self._pids: dict[int, Connection] = {}
 
-    def of_token(self, token: bytes) -> WorkerConnection | None:
+    def of_token(self, token: bytes) -> Connection | None:
         """Who has this token."""
         return self._tokens.get(token)
 
-    def of_process(self, pid: int) -> WorkerConnection | None:
+    def of_process(self, pid: int) -> Connection | None:
         """The connection of a process, if it is a worker's."""
         return self._pids.get(pid)
 
-    def bind(self, connection: WorkerConnection, ready: Ready) -> WorkerConnection | None:
+    def bind(self, connection: Connection, ready: Ready) -> Connection | None:
         """Bind a connection to the token that it brings; the one that it replaces, if any.
 
         The first connection with a token keeps it: who comes second, while the first lives, has the
@@ -53,7 +53,7 @@ class WorkerTokens:
         self._pids[connection.pid] = connection
         return first
 
-    def unbind(self, connection: WorkerConnection) -> None:
+    def unbind(self, connection: Connection) -> None:
         """This connection is no more."""
         if self._tokens.get(connection.token) is connection:
             del self._tokens[connection.token]

@@ -10,7 +10,7 @@ from ...protocol.classes import dataclass
 from ...protocol.worker_messages import Fetch, Said
 from ...protocol.zmtp import Ping, Ready
 from ..core.events import FleetEvent, WorkerSpoke
-from .worker_connection import WorkerConnection
+from .connection import Connection
 
 SCRATCH_BYTES: Final = 64 * limits.KIB
 
@@ -43,12 +43,12 @@ class Heard:
 class Listener:
     """Gives turns; `welcome` is called for each READY, and may raise."""
 
-    def __init__(self, welcome: Callable[[WorkerConnection, Ready], None]) -> None:
+    def __init__(self, welcome: Callable[[Connection, Ready], None]) -> None:
         self._welcome = welcome
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
 
     def hear(
-        self, connection: WorkerConnection, share: Share, most: int, events: list[FleetEvent]
+        self, connection: Connection, share: Share, most: int, events: list[FleetEvent]
     ) -> Heard:
         """Append what the connection says to `events`, up to `most` in all.
 

@@ -33,7 +33,7 @@ from tidemark.supervisor.core.events import (
 from tidemark.supervisor.shell.clock import SystemClock
 from tidemark.supervisor.shell.os_processes import OsProcesses
 from tidemark.supervisor.shell.ports import Clock, Processes, Wires
-from tidemark.supervisor.shell.zmq_wires import ZmqWires
+from tidemark.supervisor.shell.socket_wires import SocketWires
 
 from fakes.waiting import until
 
@@ -113,7 +113,7 @@ def _simulated() -> Ends:
 
 
 def _real(directory: Path) -> Iterator[Ends]:
-    wires = ZmqWires(f"ipc://{directory}/h", f"ipc://{directory}/w")
+    wires = SocketWires(f"ipc://{directory}/h", f"ipc://{directory}/w")
     context = zmq.Context()
     worker, host = context.socket(zmq.DEALER), context.socket(zmq.DEALER)
     worker.setsockopt(zmq.ROUTING_ID, TOKEN)

@@ -15,7 +15,7 @@ from tidemark.protocol.limits import MESSAGE_BYTES_MAX
 from tidemark.protocol.packed import OutputKind
 from tidemark.protocol.worker_messages import Emitted, Fetch, Said, YieldAsked
 from tidemark.supervisor.core.events import FleetEvent, WorkerGarbled, WorkerSpoke
-from tidemark.supervisor.shell.worker_connection import UNREAD_MESSAGES_MAX
+from tidemark.supervisor.shell.connection import UNREAD_MESSAGES_MAX
 from tidemark.supervisor.shell.worker_door import STRANGERS_MAX, WorkerDoor
 from tidemark.supervisor.shell.worker_turn import ALONE
 
@@ -225,7 +225,7 @@ def test_a_violation_is_told_and_closes(bench: Bench) -> None:
         peer.say(whole(*fetch(1)) + frame(MORE, b"TM") + frame(MORE, b"x"))
         bench.until_closed(peer)
     assert len(bench.spoken()) == 1
-    assert bench.garbled() == ["a message of more than two frames"]
+    assert bench.garbled() == ["a message of more than 2 frames"]
     with bench.peer(TOKEN) as peer:
         peer.say(whole(b"TM\x01\x02", b"\xc1"))
         bench.until_closed(peer)

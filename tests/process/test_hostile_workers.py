@@ -23,9 +23,9 @@ SLOWER_MAX = 3.0
 SECONDS = 1.0
 MEASUREMENTS = 3  # the best counts: the machine has others to serve
 ENDED = {
-    "unfinished by libzmq": "more than two frames",
-    "unfinished by hand": "more than two frames",
-    "small parts": "more than two frames",
+    "unfinished by libzmq": "more than 2 frames",
+    "unfinished by hand": "more than 2 frames",
+    "small parts": "more than 2 frames",
     "claimed": "at most 16,777,216",
     "connections": "connections without end",
     "silent connections": "connections without end",

@@ -1,4 +1,4 @@
-"""One worker's connection: its socket, what it has sent, and what it has not read yet."""
+"""One peer's connection: its socket, what it has sent, and what it has not read yet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from ...protocol import limits, zmtp
 
-# A worker that does not read is told no more at either bound. Each message is taken as a whole, so
+# A peer that does not read is told no more at either bound. Each message is taken as a whole, so
 # this much and one message can wait: it must be less than what a cell may make the supervisor grow.
 UNREAD_BYTES_MAX: Final = 24 * limits.MIB
 UNREAD_MESSAGES_MAX: Final = 1_000
@@ -18,12 +18,12 @@ BEHIND_BYTES: Final = 512 * limits.KIB  # a worker that leaves more than that un
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
-class WorkerConnection:
+class Connection:
     """A stream socket with ZMTP on it; nothing here blocks. Owns the socket.
 
     Attributes:
         incoming: what has arrived.
-        token: whose connection it is; empty before READY was accepted.
+        token: whose connection it is, or its name; empty before READY was accepted.
         pid: who has connected, as the kernel says; 0 when it is not visible from here.
         since: when it was accepted, in seconds of the monotonic clock.
         mask: what it is registered for with epoll.
@@ -32,11 +32,11 @@ class WorkerConnection:
         ended: everything has been read of a peer that is gone.
     """
 
-    def __init__(self, peer: socket.socket, since: float) -> None:
+    def __init__(self, peer: socket.socket, since: float, shape: zmtp.Shape = zmtp.STRICT) -> None:
         """Asks the kernel who it is; says nothing yet."""
         peer.setblocking(False)
         self._socket = peer
-        self.incoming = zmtp.Incoming()
+        self.incoming = zmtp.Incoming(shape)
         credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         self.pid, self.uid, _ = _CREDENTIALS.unpack(credentials)
         self.token = b""
