@@ -54,7 +54,8 @@ class Chance:
         if seed is None or self._is_foreign():
             return real.urandom(size)
         self._asked += 1
-        return shake_256(b"%b%d" % (seed, self._asked)).digest(size)
+        drawn: bytes = shake_256(b"%b%d" % (seed, self._asked)).digest(size)
+        return drawn
 
     def getrandom(self, size: int, flags: int = 0) -> bytes:
         return real.getrandom(size, flags) if self._seed is None else self.urandom(size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _signal
 import fcntl
 import os
 import resource
@@ -15,6 +14,7 @@ from . import kernel
 from .exits import EXIT_ORPHAN, EXIT_UNSEALED
 from .isolation.levels import Level, step
 from .isolation.quarters import Berth, Quarters
+from .signals import reset
 
 OWN_DESCRIPTORS: Final = 32  # what the link and the loop need beside the cell's open files
 OWN_THREADS: Final = 2  # main and the stand-by
@@ -27,7 +27,6 @@ PIPE_BYTES_AT_ONCE: Final = 1_000  # less than what the kernel never mixes with 
 DOOR_BYTES: Final = 8  # of an eventfd
 SIGNALS_QUEUED_MAX: Final = 256
 LOCKED_BYTES_MAX: Final = 64 * 1024
-_IGNORED: Final = (_signal.SIGPIPE, _signal.SIGXFSZ)
 _CONFESSION: Final = 3
 _MEMORY: Final = 4
 _NOTHING: Final = 0  # where standard input leads
@@ -101,8 +100,7 @@ def confine(
     Raises:
         Unsealed: the system refused one of these; the process must not run a cell then.
     """
-    _signal.set_wakeup_fd(-1)
-    _reset_signals(signals)
+    reset(signals)
     if berth.cage is not None:
         with step("the cgroup"):
             berth.cage.enter()
@@ -156,17 +154,6 @@ def scrub_environment() -> None:
     for name in list(os.environ):
         if name not in KEPT_VARIABLES and not name.startswith(KEPT_PREFIXES):
             del os.environ[name]
-
-
-def _reset_signals(changed: tuple[int, ...]) -> None:
-    # By the functions below those of `signal`, which make enums of everything.
-    for number in changed:
-        if number not in _IGNORED:
-            _signal.signal(number, _signal.SIG_DFL)
-    for number in _IGNORED:  # errors of the call, as in every Python
-        _signal.signal(number, _signal.SIG_IGN)
-    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def _close_descriptors(nothing: int, ties: Ties) -> None:

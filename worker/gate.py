@@ -79,6 +79,9 @@ class CellLoop(NumberingLoop):
         is_ending: the main code has ended; see `end_when_idle`.
     """
 
+    _ssock: Any
+    _csock: Any
+
     def __init__(self, link: Link) -> None:
         """Without a descriptor. Costly enough to be made before there is a process; see `open`."""
         self._link = link

@@ -6,7 +6,6 @@ code it sets an alarm, and calls it off when it listens again.
 
 from __future__ import annotations
 
-import _signal
 import _thread
 import os
 import select
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING, Final
 from ..protocol import limits
 from .bell import Alarm, Bell
 from .exits import EXIT_DEFECT
+from .signals import block_all
 
 if TYPE_CHECKING:
     from .hearing import Hearing
 
-_ALL_SIGNALS: Final = tuple(_signal.valid_signals())
 PATIENCE_NS: Final = 5_000_000
 FLUSH_AGE_MS: Final = limits.FLUSH_MS // 2  # looked at as often, so nothing waits longer than that
 
@@ -63,7 +62,7 @@ class Standby:
 
     def _run(self) -> None:
         # Signals belong to the cell's main thread, which would not wake if one came here.
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, _ALL_SIGNALS)
+        block_all()
         try:
             looks_again = False
             while True:

@@ -1,0 +1,33 @@
+"""Signals by the functions below those of `signal`, which make enums of whatever they take.
+
+A worker touches a tenth of what its confinement touches when it calls the others.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+from collections.abc import Iterable
+from typing import Final
+
+_ALL: Final = tuple(_signal.valid_signals())
+_IGNORED: Final = (_signal.SIGPIPE, _signal.SIGXFSZ)  # errors of the call, as in every Python
+
+
+def reset(changed: Iterable[int]) -> None:
+    """Have signals do what they do in a Python that has just begun; on the main thread.
+
+    `changed` are those that do something else now.
+    """
+    _signal.set_wakeup_fd(-1)
+    for number in changed:
+        if number not in _IGNORED:
+            _signal.signal(number, _signal.SIG_DFL)
+    for number in _IGNORED:
+        _signal.signal(number, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
+def block_all() -> None:
+    """Have none come to this thread."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _ALL)
