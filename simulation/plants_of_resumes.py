@@ -39,7 +39,7 @@ def reply_before_commit(stack: ExitStack) -> None:
     put(stack, Loop, "_decide", decide_and_reply)
 
 
-@planted(100, Promise.CREATED)
+@planted(300, Promise.CREATED)
 def a_failed_commit_is_not_undone(stack: ExitStack) -> None:
     def forget(self: Fleet) -> None:
         self.entries.clear()
