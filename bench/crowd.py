@@ -42,6 +42,7 @@ class Crowd:
         self.cells: list[tidemark.AsyncPausableCell] = []
         self.figures: dict[str, Any] = {"cells": asked.cells, "at_once": asked.at_once}
         options = ["--state", str(state), "--hibernate-seconds", str(asked.hibernate_seconds)]
+        options += [] if asked.spares is None else ["--spares", str(asked.spares)]
         command = [sys.executable, "-m", "tidemark.supervisor", *options]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, preexec_fn=_end_with_parent
@@ -172,6 +173,7 @@ def main() -> int:
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--at-once", type=int, default=16, help="cells that are moved at a time")
     parser.add_argument("--hibernate-seconds", type=float, default=2.0)
+    parser.add_argument("--spares", type=int, help="workers kept ready (default: as usual)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there, too")
     asked = parser.parse_args()

@@ -32,7 +32,13 @@ class Connection:
         ended: everything has been read of a peer that is gone.
     """
 
-    def __init__(self, peer: socket.socket, since: float, shape: zmtp.Shape = zmtp.STRICT) -> None:
+    def __init__(
+        self,
+        peer: socket.socket,
+        since: float,
+        shape: zmtp.Shape = zmtp.STRICT,
+        unread_bytes_max: int = UNREAD_BYTES_MAX,
+    ) -> None:
         """Asks the kernel who it is; says nothing yet."""
         peer.setblocking(False)
         self._socket = peer
@@ -47,6 +53,7 @@ class Connection:
         self.ended = False
         self._unsent: deque[memoryview] = deque()
         self._unsent_bytes = 0
+        self._unread_bytes_max = unread_bytes_max
         self._broken = False
 
     def fileno(self) -> int:
@@ -78,7 +85,9 @@ class Connection:
 
     def give(self, header: bytes, body: bytes) -> bool:
         """Send a message, or keep it until the peer reads. False: too much waits, or it is gone."""
-        full = self._unsent_bytes >= UNREAD_BYTES_MAX or len(self._unsent) >= UNREAD_MESSAGES_MAX
+        full = (
+            self._unsent_bytes >= self._unread_bytes_max or len(self._unsent) >= UNREAD_MESSAGES_MAX
+        )
         if self._broken or full:
             return False
         self._send(zmtp.packed(header, body))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import zmq
-from tidemark.protocol.limits import MESSAGE_BYTES_MAX
+from tidemark.protocol.limits import CELL_OUTPUT_BYTES_MAX, MESSAGE_BYTES_MAX, MIB
 from tidemark.protocol.zmtp import LOOSE_FRAMES_MAX
 from tidemark.supervisor.shell import host_door
 from tidemark.supervisor.shell.connection import UNREAD_MESSAGES_MAX
@@ -146,6 +146,15 @@ def test_a_host_that_does_not_read_is_told_no_more(bench: Bench) -> None:
         received = peer.socket.recv(100_000)
         until(lambda: (bench.turn(), bench.door.tell(who, b"head", b""))[1], what="room again")
         assert received
+
+
+def test_an_event_of_the_largest_output_waits_for_who_is_slow(bench: Bench) -> None:
+    with ZmtpPeer(bench.door.path, b"id") as peer:
+        peer.say(whole(b"head", b""))
+        bench.until_heard(1)
+        parts = 2 * CELL_OUTPUT_BYTES_MAX // MIB
+        told = [bench.door.tell(bench.heard[0][0], b"head", b"x" * MIB) for _ in range(parts)]
+        assert all(told)
 
 
 def test_silent_strangers_are_dropped(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,7 +176,7 @@ def test_a_short_soak_agrees_with_its_ledger(root: Path, scratch: Path) -> None:
 
 def test_a_small_crowd_hibernates_and_comes_to_its_end(root: Path, scratch: Path) -> None:
     out = scratch / "out" / "crowd.json"
-    small = ["--cells", "12", "--hibernate-seconds", "0.3"]
+    small = ["--cells", "12", "--hibernate-seconds", "0.3", "--spares", "0"]
     ended = subprocess.run(
         [sys.executable, str(root / "bench" / "crowd.py"), *small, "--json", str(out)],
         env=surroundings(scratch),
