@@ -56,10 +56,10 @@ class Child:
         place: of its token, in the vault of the zygote's roll.
     """
 
+    place: int
     pid: int
     pid_outside: int
     pidfd: int
     berth: Berth
     door: Door
     is_killed: bool = False
-    place: int = -1

@@ -1,4 +1,8 @@
-"""Who hears the supervisor when: the cell's own thread while it waits, else the stand-by."""
+"""Who hears the supervisor when: the cell's own thread while it waits, else the stand-by.
+
+A cell that handles signals has the stand-by hear and send for it always: Python calls handlers on
+the cell's thread between any two steps of ours, and they may speak, raise, or take their time.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,19 @@ import os
 import select
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from ..protocol import codec
+from ..protocol.worker_messages import Fetch
 from ..protocol.zmtp import Violation
-from . import real
+from . import real, signals
 from .answers import Unbelievable, answer
 from .bell import Bell
 from .exits import EXIT_PROTOCOL
-from .standby import FLUSH_AGE_MS, Standby
+from .standby import FLUSH_AGE_MS, Duty, Standby
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -39,6 +45,9 @@ class Hearing:
         self.gate_bell = Bell()
         self._gate_opened = False
         self._waiting = 0
+        self._delegates = False
+        self._is_due = False
+        self._questions: deque[Fetch] = deque()
         self.cell_sleeps = True
         self.pending_since = 0.0
         self._standby = Standby(self)
@@ -49,6 +58,8 @@ class Hearing:
         self.gate_bell.open()
         self._look()
         self._standby.open(self._wire.fileno())
+        self._wire.on_lost = self._lost
+        signals.tell_of_first(self.delegate)
 
     def watched(self) -> tuple[int, ...]:
         """What the cell's thread polls for reading while it waits."""
@@ -70,13 +81,20 @@ class Hearing:
 
         `poll` has what is in `watched`, and maybe more that ends the wait.
         """
+        if self._delegates:
+            with suppress(KeyError):
+                poll.unregister(self._wire.fileno())
+            poll.poll()
+            self.gate_bell.silence()
+            self.cell_sleeps = False
+            return
         self._standby.rest()
         try:
             while not self._gate_opened and self._waits_on(poll):
                 continue
         finally:
-            self._gate_opened = self.cell_sleeps = False
             self._standby.expect()
+            self._gate_opened = self.cell_sleeps = False
 
     def _waits_on(self, poll: select.poll) -> bool:
         """One look and one wait; False: something but the supervisor has ended it."""
@@ -95,9 +113,38 @@ class Hearing:
         if threading.get_ident() != self._main:
             self.gate_bell.ring()
 
-    def call(self) -> None:
-        """Have the stand-by look at what is pending, and send it when it is old."""
+    def delegate(self) -> None:
+        """The cell handles signals from now on; on its main thread."""
+        self._delegates = True
         self._standby.call()
+
+    def send(self) -> None:
+        """Send what is pending now, on this thread or by the stand-by. With the lock held."""
+        if self._delegates and threading.get_ident() == self._main:
+            self._is_due = True
+            self._standby.call()
+        else:
+            self._link.speaker.send_pending()
+
+    def ask(self, question: Fetch) -> None:
+        """Send a question likewise. With the lock held.
+
+        Raises:
+            RuntimeError: out of a finalizer that runs in the middle of a sending.
+        """
+        if self._wire.is_busy:
+            raise RuntimeError("a finalizer asks for a stored value while its worker speaks")
+        if self._delegates and threading.get_ident() == self._main:
+            self._questions.append(question)
+            self._standby.call()
+        else:
+            self._link.speaker.send(question)
+
+    def note_pending(self) -> None:
+        """Something is pending since now; it is sent when it is old. With the lock held."""
+        self.pending_since = real.monotonic()
+        if self.cell_sleeps or self._delegates:
+            self._standby.call()  # else it looks by itself soon enough
 
     @contextmanager
     def served(self) -> Iterator[None]:
@@ -112,6 +159,11 @@ class Hearing:
     def leave_for_good(self) -> None:
         """The stand-by listens from now on."""
         self._waiting += 1
+        self._standby.call()
+
+    def _lost(self) -> None:
+        """Whoever polls may have looked when the connection was gone already, and would sleep."""
+        self.gate_bell.ring()
         self._standby.call()
 
     # -- listening --------------------------------------------------------------------------------
@@ -133,19 +185,25 @@ class Hearing:
         wire.flush()
         return wire.patience_ms
 
-    def stand_by(self) -> bool:
-        """What the stand-by does at each look; whether it has to look again soon."""
+    def stand_by(self) -> Duty:
+        """What the stand-by does at each look; what it has to do until the next."""
         speaker = self._link.speaker
         with self._link.lock:
             if self._is_unheard:
                 self._look()
-            if speaker.stream.pending and self._pending_ms() >= FLUSH_AGE_MS:
+            if speaker.stream.pending and (self._is_due or self._pending_ms() >= FLUSH_AGE_MS):
+                self._is_due = False
                 speaker.send_pending()
-            return self._is_unheard or speaker.stream.pending > 0
+            while self._questions:
+                speaker.send(self._questions.popleft())
+            if not self._is_unheard and not speaker.stream.pending:
+                return Duty.REST
+            sleeps = self.cell_sleeps and self._wire.is_connected and not speaker.stream.pending
+            return Duty.LISTEN if sleeps and not self._waiting else Duty.LOOK
 
     @property
     def _is_unheard(self) -> bool:
-        return self._waiting > 0 or not self.cell_sleeps
+        return self._delegates or self._waiting > 0 or not self.cell_sleeps
 
     def _pending_ms(self) -> float:
         return (real.monotonic() - self.pending_since) * 1_000

@@ -48,7 +48,8 @@ def live(
             ties.confess(str(error))
         if not fork.cell:
             rehearse_cell(reproducible)
-            asyncio.set_event_loop(layette.loop)
+        # Also where nothing was rehearsed: asyncio forgets it at a fork with hooks since 3.12.
+        asyncio.set_event_loop(layette.loop)
         link, loop = layette.link, layette.loop
         link.open(fork, lambda: settle(quarters, berth, ties))
         loop.open()

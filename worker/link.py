@@ -16,7 +16,6 @@ from typing import Final, NoReturn
 from ..protocol.packed import PackedInput, Reason
 from ..protocol.worker_messages import Fetch, Finished, Item, Start
 from ..protocol.zygote_messages import Fork
-from . import real
 from .answers import Unbelievable
 from .exits import EXIT_COPY_FAILED, EXIT_DEFECT, EXIT_DONE
 from .hearing import Hearing
@@ -81,19 +80,20 @@ class Link:
         """
         if self._is_copy:
             return
+        # Out of a handler or finalizer in the middle of our own work: it is never waited there.
+        is_nested = self.lock._is_owned()  # type: ignore[attr-defined]
         with self.changed:
-            while self.speaker.stream.is_full and not self.speaker.stream.closed:
-                self.speaker.send_pending()
+            while self.speaker.stream.is_full and not (is_nested or self.speaker.stream.closed):
+                self.hearing.send()
                 with self.hearing.served():
                     self.changed.wait()
             if not self.speaker.stream.closed:
-                if not self.speaker.stream.pending:
-                    self.hearing.pending_since = real.monotonic()
+                is_first = not self.speaker.stream.pending
                 self.speaker.stream.add(item)
                 if self.speaker.stream.is_due:
-                    self.speaker.send_pending()
-                elif self.hearing.cell_sleeps and self.speaker.stream.pending == 1:
-                    self.hearing.call()  # a thread of the cell's: it is sent when it is old
+                    self.hearing.send()
+                elif is_first:
+                    self.hearing.note_pending()
                 return
         self.park()
 
@@ -102,7 +102,7 @@ class Link:
         if self._is_copy:
             return
         with self.lock:
-            self.speaker.send_pending()
+            self.hearing.send()
 
     def fetch(self, key: str | None) -> Asked:
         """Ask for a stored value (None: the list of keys) and block until it is here."""
@@ -112,10 +112,12 @@ class Link:
             self._questions += 1
             number = self._questions
             asked = self.speaker.asked[number] = Asked(key)
-            self.speaker.send(Fetch(self.speaker.stream.epoch, number, key))
-            with self.hearing.served():
-                self.changed.wait_for(lambda: asked.is_answered)
-            del self.speaker.asked[number]
+            try:
+                self.hearing.ask(Fetch(self.speaker.stream.epoch, number, key))
+                with self.hearing.served():
+                    self.changed.wait_for(lambda: asked.is_answered)
+            finally:
+                del self.speaker.asked[number]
             return asked
 
     def finish(
@@ -133,7 +135,7 @@ class Link:
                 if not self.speaker.stream.closed:
                     taken = self.steps.taken if self.steps is not None else 0
                     self.speaker.stream.add(Finished(reason, error, value, taken))
-                    self.speaker.send_pending()
+                    self.hearing.send()
         except BaseException:  # noqa: BLE001 - ends the process: a completion must not be lost
             os._exit(EXIT_DEFECT)
         self.park()
@@ -170,7 +172,7 @@ class Link:
                 if not self.speaker.stream.closed:
                     if said is not None:
                         self.speaker.stream.add(said)
-                    self.speaker.send_pending()
+                    self.hearing.send()
             return taken
 
     def takes_own_work(self) -> bool:

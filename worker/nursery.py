@@ -25,7 +25,7 @@ from .janitors import Janitors
 from .layette import Layette
 from .life import live
 from .reproducible import Reproducible
-from .roll import Roll
+from .roll import NO_PLACE, Roll
 
 ENDED_MAX: Final = 100_000  # ends that no supervisor has noted; the oldest are dropped
 LAST_REAP_S: Final = 1.0
@@ -76,14 +76,16 @@ class Nursery:
         self._janitors.sweep(*quarters.left_over())
         # Not in the child: what is made at the first use each of them would make anew.
         inside = replace(message, endpoint=endpoint, limits=limits)
-        door = Door.none()
+        door, place = Door.none(), NO_PLACE
         try:
+            place = self.roll.reserve(message.token)
             # Where all work directories have one name nobody has to wait for it.
             if not message.cell and berth.work != quarters.work_of(""):
                 door = Door.shut()
             pid = quarters.fork(self._fork)
         except OSError:
             door.close()
+            self.roll.give_up(place)
             self._vacate(berth)
             raise
         if pid == 0:
@@ -94,8 +96,9 @@ class Nursery:
         except OSError:  # no descriptor is left; the end of an unknown child is of no interest
             os.kill(pid, signal.SIGKILL)
             door.close()
+            self.roll.give_up(place)
             raise
-        child = Child(pid, outside, pidfd, berth, door)
+        child = Child(place, pid, outside, pidfd, berth, door)
         self.roll.add(message.token, child)
         return child
 

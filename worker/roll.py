@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from .child import Child
 from .vault import Vault
+
+NO_PLACE: Final = -1
 
 
 class Roll:
@@ -26,9 +29,17 @@ class Roll:
     def __len__(self) -> int:
         return len(self._by_token)
 
+    def reserve(self, token: bytes) -> int:
+        """The place of a token whose worker is about to be forked. Raises OSError: no memory."""
+        return self._tokens.keep(token)
+
+    def give_up(self, place: int) -> None:
+        """It could not be forked."""
+        if place != NO_PLACE:
+            self._tokens.forget(place)
+
     def add(self, token: bytes, child: Child) -> None:
-        """A worker has been forked."""
-        child.place = self._tokens.keep(token)
+        """A worker has been forked; its place was reserved."""
         self._by_token[hash(token)] = self._by_pid[child.pid] = child
 
     def find(self, token: bytes) -> Child | None:

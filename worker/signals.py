@@ -6,10 +6,11 @@ A worker touches a tenth of what its confinement touches when it calls the other
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 _ALL: Final = tuple(_signal.valid_signals())
+_set: Final = _signal.signal
 _IGNORED: Final = (_signal.SIGPIPE, _signal.SIGXFSZ)  # errors of the call, as in every Python
 
 
@@ -21,13 +22,25 @@ def reset(changed: Iterable[int]) -> None:
     _signal.set_wakeup_fd(-1)
     for number in changed:
         if number not in _IGNORED:
-            _signal.signal(number, _signal.SIG_DFL)
+            _set(number, _signal.SIG_DFL)
     for number in _IGNORED:
-        _signal.signal(number, _signal.SIG_IGN)
-    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+        _set(number, _signal.SIG_IGN)
+    _set(_signal.SIGINT, _signal.default_int_handler)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def block_all() -> None:
     """Have none come to this thread."""
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _ALL)
+
+
+def tell_of_first(tell: Callable[[], None]) -> None:
+    """Call `tell` when this process begins to handle a signal in Python."""
+
+    def set_and_tell(number: int, action: Any, /) -> Any:
+        if callable(action) and action is not _signal.default_int_handler:
+            tell()
+        return _set(number, action)
+
+    # Below all names that Python has for it: those of `signal` and of asyncio come here.
+    _signal.signal = set_and_tell

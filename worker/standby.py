@@ -11,6 +11,7 @@ import os
 import select
 import sys
 import traceback
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from ..protocol import limits
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 
 PATIENCE_NS: Final = 5_000_000
 FLUSH_AGE_MS: Final = limits.FLUSH_MS // 2  # looked at as often, so nothing waits longer than that
+
+
+class Duty(Enum):
+    """What a stand-by does until its next look."""
+
+    REST = "until it is called, or the cell has been busy for a while"
+    LISTEN = "until something comes"
+    LOOK = "for a short time"
 
 
 class Standby:
@@ -64,15 +73,15 @@ class Standby:
         # Signals belong to the cell's main thread, which would not wake if one came here.
         block_all()
         try:
-            looks_again = False
+            duty = Duty.REST
             while True:
-                if looks_again:
-                    self._on_duty.poll(FLUSH_AGE_MS)
-                else:
+                if duty is Duty.REST:
                     self._resting.poll()
                     self._alarm.call_off()
+                else:
+                    self._on_duty.poll(FLUSH_AGE_MS if duty is Duty.LOOK else None)
                 self._bell.silence()
-                looks_again = self._hearing.stand_by()
+                duty = self._hearing.stand_by()
         except BaseException:  # noqa: BLE001 - ends the process: nobody else would notice
             traceback.print_exc(file=sys.__stderr__)
             os._exit(EXIT_DEFECT)

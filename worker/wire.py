@@ -11,6 +11,7 @@ import os
 import select
 from _socket import AF_UNIX, SOCK_STREAM, socket  # the class below Python's, which cells can change
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -28,6 +29,11 @@ class Wire:
 
     Nothing here blocks. Who waits polls `fileno()`, and does so at most for `patience_ms`; then
     `mend`, `receive` until None, and `flush`.
+
+    Attributes:
+        is_busy: something is being sent; a finalizer that speaks now is heard afterwards.
+        on_lost: called when a connection has ended: whoever polls has to mend it, and may not have
+            seen that it ended.
     """
 
     def __init__(self) -> None:
@@ -41,6 +47,9 @@ class Wire:
         self._was_short = False
         self._is_ready = False
         self._unsent: deque[memoryview] = deque()
+        self._wants_room = False
+        self.is_busy = False
+        self.on_lost: Callable[[], None] = lambda: None
         self._must_stay = False
         self._pause_s = RECONNECT_S
         self._try_at = 0.0
@@ -92,50 +101,42 @@ class Wire:
         except OSError:
             if peer is not None:
                 peer.close()
-            self._try_at = real.monotonic() + self._pause_s
-            self._pause_s = min(2 * self._pause_s, RECONNECT_S_MAX)
+            self._back_off()
             return
         self._socket = peer
-        self._pause_s = RECONNECT_S
 
     def send(self, frames: list[bytes]) -> bool:
         """Send, or keep what there is no room for; False: there is no connection now.
 
         What was sent into a connection that ends is lost, and said again when a supervisor asks.
         """
-        peer = self._socket
-        if peer is None or not self._is_ready:
+        if not self._is_ready:
             return False
         header, body = frames
-        parts = zmtp.packed(header, body)
-        sent = 0
-        if not self._unsent:
-            try:
-                sent = peer.send(parts[0]) if len(parts) == 1 else peer.sendmsg(parts)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._disconnect(peer)
-                return False
-            if sent == sum(map(len, parts)):
-                return True
-        had_all = not self._unsent
-        for part in parts:
-            if sent < len(part):
-                self._unsent.append(memoryview(part)[sent:])
-            sent = max(0, sent - len(part))
-        if had_all:
-            self._watch(peer)
-        return True
+        # Kept first, and sent from the front alone: a finalizer of the cell's may speak in the
+        # middle of this, on this very thread; then what it says is sent after all that was before.
+        self._unsent.extend(map(memoryview, zmtp.packed(header, body)))
+        self.flush()
+        return self._is_ready
 
     def flush(self) -> None:
-        """Send what the peer has made room for."""
-        while self._unsent and (peer := self._socket) is not None:
+        """Send what waits, as far as the peer has made room for it."""
+        if self.is_busy:
+            return  # the call around this one goes on with it
+        self.is_busy = True
+        try:
+            self._push()
+        finally:
+            self.is_busy = False
+
+    def _push(self) -> None:
+        peer = self._socket
+        while peer is not None and self._unsent:
             part = self._unsent[0]
             try:
                 sent = peer.send(part)
             except BlockingIOError:
-                return
+                break
             except OSError:
                 self._disconnect(peer)
                 return
@@ -143,8 +144,11 @@ class Wire:
                 self._unsent[0] = part[sent:]
             else:
                 self._unsent.popleft()
-                if not self._unsent:
-                    self._watch(peer)
+        if peer is not None and bool(self._unsent) != self._wants_room:
+            self._wants_room = not self._wants_room
+            mask = select.EPOLLIN | select.EPOLLOUT if self._wants_room else select.EPOLLIN
+            with suppress(OSError):  # a cell has closed the descriptor; the next reading notices
+                self._news.modify(peer.fileno(), mask)
 
     def receive(self) -> list[bytes] | None:
         """The next message's frames; None: nothing is here.
@@ -158,9 +162,9 @@ class Wire:
                 return list(found)
             if isinstance(found, zmtp.Ready):
                 self._is_ready = True
-            elif isinstance(found, zmtp.Ping) and not self._unsent and self._socket is not None:
-                with suppress(OSError):
-                    self._socket.send(found.pong)
+                self._pause_s = RECONNECT_S
+            elif isinstance(found, zmtp.Ping):
+                self._unsent.append(memoryview(found.pong))
             if found is None and not self._read():
                 return None
 
@@ -183,12 +187,6 @@ class Wire:
         self._incoming.feed(self._scratch[:count])
         return True
 
-    def _watch(self, peer: socket) -> None:
-        """Be told of what comes, and of room while something waits for it."""
-        wanted = select.EPOLLIN | select.EPOLLOUT if self._unsent else select.EPOLLIN
-        with suppress(OSError):  # a cell has closed the descriptor; the next reading notices
-            self._news.modify(peer.fileno(), wanted)
-
     def _disconnect(self, peer: socket) -> None:
         if self._must_stay:
             os._exit(EXIT_CUT_OFF)
@@ -196,11 +194,18 @@ class Wire:
         with suppress(OSError, ValueError):
             self._news.unregister(peer.fileno())
         peer.close()
+        # A supervisor that is gone may have a successor already; one that has sent us away has not.
+        if not self._is_ready:
+            self._back_off()
         self._socket = None
         self._incoming = zmtp.Incoming()
-        self._was_short = self._is_ready = False
+        self._was_short = self._is_ready = self._wants_room = False
         self._unsent.clear()
-        self._try_at = real.monotonic()
+        self.on_lost()
+
+    def _back_off(self) -> None:
+        self._try_at = real.monotonic() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, RECONNECT_S_MAX)
 
     def leave(self) -> None:
         """In a copy of this process: let go of what is the original's, and change nothing of it."""

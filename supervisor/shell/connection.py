@@ -9,12 +9,24 @@ from collections import deque
 from typing import Final
 
 from ...protocol import limits, zmtp
+from ...protocol.classes import dataclass
 
 # A peer that does not read is told no more at either bound. Each message is taken as a whole, so
 # this much and one message can wait: it must be less than what a cell may make the supervisor grow.
 UNREAD_BYTES_MAX: Final = 24 * limits.MIB
 UNREAD_MESSAGES_MAX: Final = 1_000
 BEHIND_BYTES: Final = 512 * limits.KIB  # a worker that leaves more than that unread is not heard
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """How much may wait for a peer to read it. A message of more than 32 KiB has two parts."""
+
+    bytes_max: int
+    parts_max: int
+
+
+OF_WORKERS: Final = Unread(UNREAD_BYTES_MAX, UNREAD_MESSAGES_MAX)
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -37,7 +49,7 @@ class Connection:
         peer: socket.socket,
         since: float,
         shape: zmtp.Shape = zmtp.STRICT,
-        unread_bytes_max: int = UNREAD_BYTES_MAX,
+        unread: Unread = OF_WORKERS,
     ) -> None:
         """Asks the kernel who it is; says nothing yet."""
         peer.setblocking(False)
@@ -53,7 +65,7 @@ class Connection:
         self.ended = False
         self._unsent: deque[memoryview] = deque()
         self._unsent_bytes = 0
-        self._unread_bytes_max = unread_bytes_max
+        self._unread = unread
         self._broken = False
 
     def fileno(self) -> int:
@@ -85,9 +97,8 @@ class Connection:
 
     def give(self, header: bytes, body: bytes) -> bool:
         """Send a message, or keep it until the peer reads. False: too much waits, or it is gone."""
-        full = (
-            self._unsent_bytes >= self._unread_bytes_max or len(self._unsent) >= UNREAD_MESSAGES_MAX
-        )
+        bound = self._unread
+        full = self._unsent_bytes >= bound.bytes_max or len(self._unsent) >= bound.parts_max
         if self._broken or full:
             return False
         self._send(zmtp.packed(header, body))

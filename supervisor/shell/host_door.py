@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ...protocol import limits, zmtp
-from .connection import Connection
+from .connection import Connection, Unread
 
 BACKLOG: Final = 4_096  # connections that may wait to be accepted in a burst
 ACCEPTS: Final = 64  # in one turn
@@ -23,9 +23,9 @@ HANDSHAKE_SECONDS: Final = 5.0
 SCRATCH_BYTES: Final = 256 * limits.KIB
 TURN_BYTES: Final = limits.MIB  # of one host in one turn
 SHUT_SECONDS: Final = 0.1  # how long nobody is let in when the process has no descriptors left
-# What one host has asked for and not read yet: sixteen of the largest events. Beyond that it is
-# told no more, has to attach again, and asks again.
-UNREAD_BYTES_MAX: Final = 16 * limits.CELL_OUTPUT_BYTES_MAX
+# What one host has asked for and not read yet: sixteen of the largest events, in parts of 1 MiB.
+# Beyond that it is told no more, has to attach again, and asks again.
+OF_HOSTS: Final = Unread(16 * limits.CELL_OUTPUT_BYTES_MAX, 4_096)
 LAST_WORDS_SECONDS: Final = 0.2  # for those who have not read yet what they were told at the end
 
 Heard = tuple[bytes, tuple[bytes, ...]]  # which connection, and the frames of its message
@@ -182,7 +182,7 @@ class HostDoor:
                 self._shut_until = now + SHUT_SECONDS
                 self._epoll.unregister(self._socket)
                 return
-            connection = Connection(peer, now, zmtp.LOOSE, UNREAD_BYTES_MAX)
+            connection = Connection(peer, now, zmtp.LOOSE, OF_HOSTS)
             fd = connection.fileno()
             try:
                 self._epoll.register(fd, connection.mask)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tidemark.protocol import values
-from tidemark.protocol.packed import Reason
-from tidemark.protocol.worker_messages import Called, Emitted, Fetch, Fetched, Finished
+from tidemark.protocol.packed import CellKind, Reason
+from tidemark.protocol.worker_messages import (
+    Called,
+    Confirmed,
+    Emitted,
+    Fetch,
+    Fetched,
+    Finished,
+    Paused,
+    YieldAsked,
+)
 
-from fakes.supervisor_end import CellEnd, ZygoteEnd, only_without_walls
+from fakes.supervisor_end import CellEnd, ZygoteEnd, only_without_walls, result
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +78,35 @@ print("caught", caught.getvalue(), end="")
 """
     output, _ = run(cell, source)
     assert "".join(output) == "caught inside [True]\n"
+
+
+@only_without_walls
+def test_a_pause_can_be_left_while_what_a_signal_calls_takes_its_time(
+    cell: CellEnd, tmp_path: Path
+) -> None:
+    source = """
+import os, signal, threading
+def on_signal(*_):
+    text("begun")
+    yield_control()
+    os.read(door, 1)  # until the test says so
+door = os.open(place, os.O_RDONLY)
+signal.signal(signal.SIGUSR1, on_signal)
+threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+text(await tools.search())
+"""
+    os.mkfifo(tmp_path / "door")
+    writer = os.open(tmp_path / "door", os.O_RDWR)
+    cell.start(source, CellKind.PAUSABLE, inputs={"place": str(tmp_path / "door")})
+    cell.until(Paused)
+    texts, _ = cell.texts(YieldAsked)
+    assert texts == ["begun"]
+    cell.continue_(1, 1, result(1, 1, "tide"))
+    cell.until(Confirmed)
+    os.write(writer, b"x")
+    texts, _ = cell.texts(Finished)
+    assert texts == ["tide"]
+    os.close(writer)
 
 
 def test_what_a_signal_calls_may_ask_and_say_much_while_the_cell_waits(cell: CellEnd) -> None:

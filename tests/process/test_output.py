@@ -450,3 +450,28 @@ except ValueError as error:
     assert isinstance(three, tidemark.Image)
     assert (three.detail, three.index) == (None, 2)
     assert four == Text("refused\n", 3)
+
+
+def test_what_a_signal_calls_never_speaks_in_the_middle_of_a_message() -> None:
+    """Large messages go out in parts, between which Python runs what a cell does on signals."""
+    source = """
+import signal
+signal.signal(signal.SIGALRM, lambda *_: text("h" * 70_000))
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+for _ in range(20):
+    text("m" * 300_000)
+signal.setitimer(signal.ITIMER_REAL, 0)
+exit("whole")
+"""
+    with tidemark.Session(isolation="process") as session:
+        cell = session.create_cell(source)
+        said = []
+        while not isinstance(event := cell.observe(10.0), tidemark.Completed):
+            said += event.output
+        said += event.output
+    assert event.value == "whole"
+    assert {(set(item.text).pop(), len(item.text)) for item in said} == {
+        ("m", 300_000),
+        ("h", 70_000),
+    }
+    assert sum(item.text[0] == "m" for item in said) == 20

@@ -152,3 +152,32 @@ def test_bytes_of_nobody_honest_are_refused(wire: Wire, listener: socket.socket)
     with pytest.raises(zmtp.Violation):
         receive(wire)
     peer.close()
+
+
+def test_the_end_of_a_connection_is_told_whoever_notices_it(
+    wire: Wire, listener: socket.socket
+) -> None:
+    """Another thread may poll at that moment, and find nothing any more."""
+    told = []
+    wire.on_lost = lambda: told.append(wire.is_connected)
+    for notice in (wire.receive, lambda: wire.send([b"head", b"body"])):
+        until(lambda: wire.patience_ms is None or wire.mend())
+        peer, _ = listener.accept()
+        peer.sendall(zmtp.WELCOME)
+        connect(wire)
+        peer.close()
+        until(lambda notice=notice: not (notice(), wire.is_connected)[-1])
+    assert told == [False, False]
+
+
+def test_one_that_is_sent_away_at_once_comes_back_more_and_more_slowly(
+    wire: Wire, listener: socket.socket
+) -> None:
+    patience = []
+    for _ in range(4):
+        until(lambda: (wire.mend(), wire.patience_ms is None)[-1])
+        listener.accept()[0].close()
+        until(lambda: (wire.receive(), wire.patience_ms is not None)[-1])
+        patience.append(wire.patience_ms or 0)
+    assert patience == sorted(patience)
+    assert patience[-1] > 2 * patience[0] > 0
