@@ -161,7 +161,8 @@ import asyncio, json, os, signal, sys, tempfile, threading, time
 import tidemark
 
 def say(value=None):
-    print(json.dumps(value), flush=True)
+    # In one go: tools say things on threads of their own, and `print` writes the line's end apart.
+    os.write(1, (json.dumps(value) + "\\n").encode())
 
 def hear():
     return json.loads(sys.stdin.readline())
