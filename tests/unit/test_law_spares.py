@@ -13,7 +13,7 @@ from tidemark.protocol.limits import Limits
 from tidemark.protocol.packed import CellKind, OutputKind
 from tidemark.supervisor.core import events as e
 from tidemark.supervisor.core import records as r
-from tidemark.supervisor.core.spares import COMING_NS_MAX, UNUSED_NS
+from tidemark.supervisor.core.spares import COMING_NS_MAX, REST_NS, UNUSED_NS
 
 from fakes.later_lives import kinds, paused, records
 from transcripts import saying
@@ -102,6 +102,27 @@ def test_none_is_given_twice(stage: Stage) -> None:
     ]
     assert numbers == [1, 2, 0], "the third is made for its cell"
     assert len(fill(stage)) == 4, "two that are given, two new ones"
+
+
+def test_while_enough_are_left_others_are_made_in_a_quiet_moment(stage: Stage) -> None:
+    host = stage.host()
+    fill(stage)
+    stage.passes(SECOND)
+    host.creates(FREE)
+    stage.passes(REST_NS - 5 * MS)
+    assert len(spares(stage)) == 2, "the one that was given, and one is left"
+    stage.passes(10 * MS)
+    assert len(spares(stage)) == 3
+
+
+def test_when_few_are_left_others_are_made_at_once(stage: Stage) -> None:
+    host = stage.host()
+    fill(stage)
+    stage.passes(SECOND)
+    host.creates(FREE)
+    host.creates(FREE)
+    stage.passes(5 * MS)
+    assert len(spares(stage)) == 3, "the two that were given, and a new one"
 
 
 def test_a_cell_waits_for_one_that_is_on_its_way(stage: Stage) -> None:
