@@ -17,6 +17,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from ...protocol.classes import dataclass
+
 PAGE_BYTES: Final = 4_096
 PAGES: Final = 1_000  # SQLite's own measure of a log that is worth moving
 COMMIT_PAGES: Final = 6  # that a small commit writes; a guess is enough, see `committed`
@@ -24,6 +26,14 @@ LAST_PAGES_MAX: Final = 128  # that a beat moves
 LOG_PAGES_MAX: Final = 65_536  # 256 MiB; then a beat moves what is left, whatever it takes
 LOG_BYTES_KEPT: Final = 16 * 1024 * 1024  # of a log that was longer once
 END_SECONDS_MAX: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """SQLite's log after something of it was moved: its pages, and those that are still to move."""
+
+    pages: int
+    left: int
 
 
 class Checkpoints:
@@ -43,7 +53,7 @@ class Checkpoints:
         self._pages = 0
         self._is_moving = False
         self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._moved: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._moved: queue.SimpleQueue[Log | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         sql.execute("PRAGMA wal_autocheckpoint = 0")
         sql.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
@@ -63,11 +73,13 @@ class Checkpoints:
         self._pages, self._is_moving = 0, True
         self._asked.put(True)
 
-    def _has_moved(self, log_pages: int) -> None:
+    def _has_moved(self, log: Log | None) -> None:
         """The thread is done with what the log held when it began; a rest may be left."""
         self._is_moving = False
+        if log is None or log.left > LAST_PAGES_MAX:
+            return  # somebody who reads has hindered it: however long the log is, no beat moves it
         is_short = self._ends_early and self._pages <= LAST_PAGES_MAX
-        if is_short or log_pages > LOG_PAGES_MAX:
+        if is_short or log.pages > LOG_PAGES_MAX:
             try:
                 _move(self._sql)
             except sqlite3.Error as error:
@@ -84,21 +96,21 @@ class Checkpoints:
 
     def _serve(self) -> None:
         while self._asked.get():
+            log = None
             try:
                 sql = sqlite3.connect(self._path, isolation_level=None, timeout=5.0)
                 with closing(sql):
                     sql.execute(f"PRAGMA synchronous = {self._synchronous}")
-                    pages = _move(sql)
+                    log = _move(sql)
             except sqlite3.Error as error:
                 _tell(error)
-                pages = 0
-            self._moved.put(pages)
+            self._moved.put(log)
 
 
-def _move(sql: sqlite3.Connection) -> int:
-    """Move what nobody hinders. Returns the pages that the log holds, moved ones as well."""
-    _, pages, _ = sql.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    return int(pages)
+def _move(sql: sqlite3.Connection) -> Log:
+    """Move what nobody hinders."""
+    _, pages, moved = sql.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return Log(int(pages), int(pages) - int(moved))
 
 
 def _tell(error: sqlite3.Error) -> None:

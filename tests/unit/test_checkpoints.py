@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tidemark.supervisor.shell import checkpoints
-from tidemark.supervisor.shell.checkpoints import Checkpoints
+from tidemark.supervisor.shell.checkpoints import Checkpoints, Log
 
 from fakes.waiting import until
 
@@ -26,8 +27,9 @@ class Journal:
         self.checkpoints = Checkpoints(path, self.sql, durability)
 
     def commit(self, pages: int = 1) -> None:
-        with self.sql:
-            self.sql.executemany("INSERT INTO pages (body) VALUES (?)", [[PAGE]] * pages)
+        self.sql.execute("BEGIN")
+        self.sql.executemany("INSERT INTO pages (body) VALUES (?)", [[PAGE]] * pages)
+        self.sql.execute("COMMIT")
         self.checkpoints.committed(pages * checkpoints.PAGE_BYTES)
 
     @property
@@ -75,6 +77,35 @@ def test_the_log_of_one_who_never_rests_stays_small(
         journal.commit(20)  # 160 MiB
     assert journal.log_bytes < 64 * 2**20
     assert journal.sql.execute("SELECT count(*) FROM pages").fetchone() == (40_000,)
+
+
+@pytest.mark.parametrize("durability", ["power", "crash"])
+def test_what_a_reader_kept_in_the_log_is_not_moved_by_a_commit(
+    opened: Callable[[str], Journal], durability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "LOG_PAGES_MAX", 1_000)
+    moves: list[tuple[bool, Log]] = []
+    journal = opened(durability)
+
+    def move(sql: sqlite3.Connection) -> Log:
+        log = real_move(sql)
+        moves.append((sql is journal.sql, log))
+        return log
+
+    real_move = checkpoints._move
+    monkeypatch.setattr(checkpoints, "_move", move)
+    with closing(sqlite3.connect(journal.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM pages").fetchone()
+        journal.commit(checkpoints.PAGES * 2)
+        until(lambda: moves, what="the thread")
+    while len(moves) < 2:
+        journal.commit()
+    (first_in_commit, first), (second_in_commit, second) = moves[:2]
+    assert not first_in_commit
+    assert first.left > checkpoints.PAGES
+    assert not second_in_commit
+    assert second.left <= checkpoints.LAST_PAGES_MAX
 
 
 def test_a_checkpoint_that_fails_is_told_and_tried_again(
