@@ -16,7 +16,7 @@ BEFORE, AFTER = "before", "after"
 ACTS = frozenset(
     {
         *("open", "take command", "commit", "retire"),
-        *("tell_host", "tell_worker", "fork", "lodge", "kill", "forget", "watch_host"),
+        *("flush", "tell_worker", "fork", "lodge", "kill", "forget", "watch_host"),
     }
 )
 

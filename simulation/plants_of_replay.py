@@ -29,7 +29,7 @@ def what_is_said_again_is_recorded_again(stack: ExitStack) -> None:
     put(stack, replay_routes, "compare", all_new)
 
 
-@planted(1_000, Promise.OUTPUT)
+@planted(2_500, Promise.OUTPUT)
 def replay_ends_a_step_too_early(stack: ExitStack) -> None:
     compare = past.compare
 

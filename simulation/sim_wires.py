@@ -212,6 +212,7 @@ class SimWires:
     def __init__(self, net: Net) -> None:
         self._net = net
         self.arrived: list[FleetEvent] = []
+        self._held: list[tuple[Line, ToHost]] = []
 
     def drain(self, most: int) -> list[FleetEvent]:
         events, self.arrived = self.arrived[:most], self.arrived[most:]
@@ -230,7 +231,15 @@ class SimWires:
         if self._net.encodes:
             message = codec.TO_HOST.decode(codec.TO_HOST.encode(message))
         line = self._net.lines.get(connection)
-        return line is not None and line.give(message)
+        if line is None:
+            return False
+        self._held.append((line, message))
+        return True
+
+    def flush(self) -> None:
+        held, self._held = self._held, []
+        for line, message in held:
+            line.give(message)  # or its connection has broken, and it is lost on the way
 
     def tell_worker(self, token: bytes, message: ToWorker) -> bool:
         if self._net.encodes:

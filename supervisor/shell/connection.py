@@ -6,6 +6,7 @@ import select
 import socket
 import struct
 from collections import deque
+from itertools import islice
 from typing import Final
 
 from ...protocol import limits, zmtp
@@ -15,6 +16,7 @@ from ...protocol.classes import dataclass
 # this much and one message can wait: it must be less than what a cell may make the supervisor grow.
 UNREAD_BYTES_MAX: Final = 24 * limits.MIB
 UNREAD_MESSAGES_MAX: Final = 1_000
+PARTS_AT_ONCE: Final = 64  # in one call; the system takes 1,024
 BEHIND_BYTES: Final = 512 * limits.KIB  # a worker that leaves more than that unread is not heard
 
 
@@ -77,6 +79,11 @@ class Connection:
         return bool(self._unsent) and not self._broken
 
     @property
+    def unsent_bytes(self) -> int:
+        """How much waits, for the peer to read it or for `flush`."""
+        return self._unsent_bytes
+
+    @property
     def is_behind(self) -> bool:
         """Whether it leaves too much unread for anything that it says to be heard."""
         return self._unsent_bytes > BEHIND_BYTES and not self._broken
@@ -97,12 +104,23 @@ class Connection:
 
     def give(self, header: bytes, body: bytes) -> bool:
         """Send a message, or keep it until the peer reads. False: too much waits, or it is gone."""
-        bound = self._unread
-        full = self._unsent_bytes >= bound.bytes_max or len(self._unsent) >= bound.parts_max
-        if self._broken or full:
+        if self._takes_no_more():
             return False
         self._send(zmtp.packed(header, body))
         return not self._broken
+
+    def hold(self, header: bytes, body: bytes) -> bool:
+        """As `give`, but leave the sending to `flush`: several messages go in one call."""
+        if self._takes_no_more():
+            return False
+        for part in zmtp.packed(header, body):
+            self._keep(memoryview(part))
+        return True
+
+    def _takes_no_more(self) -> bool:
+        bound = self._unread
+        full = self._unsent_bytes >= bound.bytes_max or len(self._unsent) >= bound.parts_max
+        return self._broken or full
 
     def greet(self) -> None:
         """Say first what a ROUTER says; a peer that is gone already is noticed when it is read."""
@@ -126,27 +144,29 @@ class Connection:
                 return
         for part in parts:
             if sent < len(part):
-                rest = memoryview(part)[sent:]
-                self._unsent.append(rest)
-                self._unsent_bytes += len(rest)
+                self._keep(memoryview(part)[sent:])
             sent = max(0, sent - len(part))
 
+    def _keep(self, part: memoryview) -> None:
+        self._unsent.append(part)
+        self._unsent_bytes += len(part)
+
     def flush(self) -> None:
-        """Send what the peer has made room for."""
+        """Send what waits, as far as the peer has made room for it."""
         while self._unsent and not self._broken:
-            part = self._unsent[0]
             try:
-                sent = self._socket.send(part)
+                sent = self._socket.sendmsg(list(islice(self._unsent, PARTS_AT_ONCE)))
             except BlockingIOError:
                 return
             except OSError:
                 self._broken = True
                 return
             self._unsent_bytes -= sent
-            if sent == len(part):
-                self._unsent.popleft()
-            else:
-                self._unsent[0] = part[sent:]
+            while sent:
+                part = self._unsent.popleft()
+                if sent < len(part):
+                    self._unsent.appendleft(part[sent:])
+                sent = max(0, sent - len(part))
 
     def is_gone(self) -> bool:
         """Whether the peer has closed its end, whatever is still to be read."""

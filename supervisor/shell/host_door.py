@@ -26,6 +26,7 @@ SHUT_SECONDS: Final = 0.1  # how long nobody is let in when the process has no d
 # What one host has asked for and not read yet: sixteen of the largest events, in parts of 1 MiB.
 # Beyond that it is told no more, has to attach again, and asks again.
 OF_HOSTS: Final = Unread(16 * limits.CELL_OUTPUT_BYTES_MAX, 4_096)
+HELD_BYTES: Final = 64 * limits.KIB  # what is more is sent at once: a host reads it meanwhile
 LAST_WORDS_SECONDS: Final = 0.2  # for those who have not read yet what they were told at the end
 
 Heard = tuple[bytes, tuple[bytes, ...]]  # which connection, and the frames of its message
@@ -49,6 +50,7 @@ class HostDoor:
         self._by_fd: dict[int, Connection] = {}
         self._strangers: dict[int, Connection] = {}  # oldest first
         self._active: dict[int, Connection] = {}  # to be heard, next one first
+        self._told: dict[bytes, Connection] = {}  # something since the last `flush`
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         path.unlink(missing_ok=True)  # left by a killed supervisor; we hold the lock
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -86,13 +88,24 @@ class HostDoor:
         return heard
 
     def tell(self, name: bytes, header: bytes, body: bytes) -> bool:
-        """Send to a host. False: it is not connected (any more), or does not read."""
+        """Say something to a host, with `flush` at the latest.
+
+        False: it is not connected (any more), or does not read.
+        """
         connection = self._by_name.get(name)
-        if connection is None or not connection.give(header, body):
+        if connection is None or not connection.hold(header, body):
             return False
-        if connection.wants_to_send:
-            self._watch(connection)
+        self._told[name] = connection
+        if connection.unsent_bytes >= HELD_BYTES:
+            connection.flush()
         return True
+
+    def flush(self) -> None:
+        """Send what hosts were told: to each in one call, and each is woken once."""
+        for connection in self._told.values():
+            connection.flush()
+            self._watch(connection)
+        self._told.clear()
 
     def close(self) -> None:
         """Let those who are slow read what they were told, close everything, remove the file."""
@@ -207,6 +220,7 @@ class HostDoor:
         for where in (self._by_fd, self._strangers, self._active):
             where.pop(fd, None)
         self._by_name.pop(connection.token, None)
+        self._told.pop(connection.token, None)
         with suppress(OSError):
             self._epoll.unregister(fd)
         connection.close()

@@ -141,7 +141,13 @@ class Wires(Protocol):
         """The same of hosts alone: what workers say waits in their sockets."""
 
     def tell_host(self, connection: bytes, message: ToHost) -> bool:
-        """Send to a host's connection. False: it is gone, or does not read what it was sent."""
+        """Say something to a host's connection: it leaves with `flush` at the latest.
+
+        False: it is gone, or does not read what it was sent.
+        """
+
+    def flush(self) -> None:
+        """Send what hosts were told."""
 
     def tell_worker(self, token: bytes, message: ToWorker) -> bool:
         """Send to a worker. False: it could not be sent (not connected, or it does not read)."""

@@ -58,6 +58,9 @@ class SocketWires:
         header, body = codec.TO_HOST.encode(message)
         return self.hosts.tell(connection, header, body)
 
+    def flush(self) -> None:
+        self.hosts.flush()
+
     def tell_worker(self, token: bytes, message: ToWorker) -> bool:
         header, body = codec.TO_WORKER.encode(message)
         return self.workers.tell(token, header, body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgpack
@@ -47,10 +47,12 @@ class Speaker:
             **WorkerSpeaker(fleet, ports, kept).how,
         }
 
-    def speak(self, effects: Iterable[f.Effect]) -> None:
-        """Carry out effects in their order."""
+    def speak(self, effects: Sequence[f.Effect]) -> None:
+        """Carry out effects in their order; hosts are sent all that is for them at the end."""
         for effect in effects:
             self._how[type(effect)](effect)
+        if effects:
+            self._ports.wires.flush()
 
     # -- to hosts ---------------------------------------------------------------------------------
 

@@ -169,9 +169,26 @@ def test_both_can_be_answered(ends: Ends) -> None:
     assert [event.request for event in asked] == [ASKED]
     assert ends.wires.tell_worker(TOKEN, Acknowledge(1, 2, 3))
     assert ends.wires.tell_host(asked[0].connection, Unattached(1, 1))
+    ends.wires.flush()
     until(lambda: (ends.pump(), ends.heard_by_worker and ends.heard_by_host)[1])
     assert ends.heard_by_worker == [Acknowledge(1, 2, 3)]
     assert ends.heard_by_host == [Unattached(1, 1)]
+
+
+def test_what_a_host_is_told_arrives_in_its_order(ends: Ends) -> None:
+    ends.from_host(ASKED)
+    (asked,) = ends.arrived(1)
+    assert isinstance(asked, HostAsked)
+    told = [Unattached(number, 1) for number in range(1, 200)]
+    for message in told[:150]:
+        assert ends.wires.tell_host(asked.connection, message)
+    ends.wires.flush()
+    ends.wires.flush()
+    for message in told[150:]:
+        assert ends.wires.tell_host(asked.connection, message)
+    ends.wires.flush()
+    until(lambda: (ends.pump(), len(ends.heard_by_host) == len(told))[1])
+    assert ends.heard_by_host == told
 
 
 def test_who_is_not_connected_cannot_be_told(ends: Ends) -> None:

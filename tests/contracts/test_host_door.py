@@ -36,6 +36,7 @@ class Bench:
         return dealer
 
     def turn(self, most: int = 256) -> None:
+        self.door.flush()
         self.heard += self.door.drain(most)
 
     def until_heard(self, count: int) -> None:

@@ -149,6 +149,9 @@ class BranchingWires:
     def tell_host(self, connection: bytes, message: ToHost) -> bool:
         return self._tell(connection, message)
 
+    def flush(self) -> None:
+        """Nothing is held here."""
+
     def tell_worker(self, token: bytes, message: ToWorker) -> bool:
         return self._tell(token, message)
 

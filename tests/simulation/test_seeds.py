@@ -51,7 +51,7 @@ def _counted(seeds: range) -> tuple[Counter[str], Counter[str], Counter[str]]:
 def test_the_seeds_reach_what_they_are_for() -> None:
     """Worlds without trouble would prove nothing: crashes at every kind of port call, and ends."""
     moments, reasons, written = _counted(range(1, 601))
-    calls = ("open", "commit", "tell_host", "tell_worker", "fork", "watch_host", "session_records")
+    calls = ("open", "commit", "flush", "tell_worker", "fork", "watch_host", "session_records")
     wanted = {f"{moment} {call}" for moment in ("before", "after") for call in calls}
     assert wanted <= moments.keys(), wanted - moments.keys()
     assert {"ended", "raised", "lost", "terminated"} <= reasons.keys(), reasons

@@ -76,6 +76,9 @@ class PlayedWires:
             self.told("host", connection, message)
         return True  # what is lost is lost on the way
 
+    def flush(self) -> None:
+        """Nothing is held here."""
+
     def tell_worker(self, token: bytes, message: w.ToWorker) -> bool:
         message = codec.TO_WORKER.decode(codec.TO_WORKER.encode(message))
         if token in self.lost:
