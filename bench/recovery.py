@@ -175,7 +175,7 @@ def recover(path: Path) -> int:
     )
     for stored in store.session_records():
         turn.recover_session(fleet, stored.record, stored.at_ns)
-    for records in store.unfinished_cells():
+    for records in map(store.cell_records, store.unfinished_cells()):
         turn.recover_cell(fleet, [(each.record, each.at_ns) for each in records], AT_NS)
     inputs: int = fleet.cells[cell_id(1, 7)].cell.inputs
     store.close()

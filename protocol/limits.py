@@ -46,6 +46,8 @@ TRACEBACK_BYTES_MAX: Final = 20 * KIB
 # -- one session ----------------------------------------------------------------------------------
 CELLS_UNFINISHED_MAX: Final = 10_000
 STORED_BYTES_MAX: Final = 64 * MIB
+STORED_KEYS_MAX: Final = 50_000  # of a session, and that one cell writes or deletes
+STORED_KEYS_BYTES_MAX: Final = 8 * MIB  # of their names together: a list of them is one message
 
 # -- flow -----------------------------------------------------------------------------------------
 UNACKNOWLEDGED_BYTES_MAX: Final = 1 * MIB  # what a worker may have said that the journal has not

@@ -174,11 +174,11 @@ class MemoryStore:
     def session_records(self) -> Iterator[StoredRecord]:
         yield from self.disk.session_log
 
-    def unfinished_cells(self) -> Iterator[list[StoredRecord]]:
+    def unfinished_cells(self) -> Iterator[str]:
         for name in sorted(self.disk.cells):
             made, had = self.disk.notices_made.get(name, 0), self.disk.notices_had.get(name, 0)
             if not self.disk.cells[name].state or made > had:
-                yield self.cell_records(name)
+                yield name
 
     def cell_records(self, cell: str, after: int = 0, limit: int = -1) -> list[StoredRecord]:
         records = self.disk.scopes.get(cell, [])

@@ -21,7 +21,7 @@ _SHOW_SECONDS: Final = 0.2
 _WHAT_TO_DO: Final = (
     "what to do: keep a copy of this directory as it is; restore it from a backup, or save what "
     "can be read with `tidemark export CELL --state DIR`. Cells that are not named above are "
-    "whole and can go on; `tidemark terminate CELL --state DIR` ends one that is named."
+    "whole and can go on; what is asked of one whose records are damaged is refused."
 )
 _FILE_IS_BROKEN: Final = (
     "The file itself is damaged: end the supervisor before it writes more, and look at the disk."

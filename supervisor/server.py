@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sqlite3
 import sys
 from contextlib import suppress
 from types import FrameType
@@ -124,7 +125,7 @@ class Server:
                 try:
                     self._loop.beat()
                     self._rest(self._wait_s())
-                except JournalBroken as error:
+                except (JournalBroken, sqlite3.Error) as error:
                     print(f"tidemark supervisor: the journal failed: {error}", file=sys.stderr)
                     self._recover()
         except Fenced as error:
@@ -212,12 +213,14 @@ class Server:
     # -- leaving ----------------------------------------------------------------------------------
 
     def _leave(self) -> None:
-        if not self._stop.startswith("fenced"):
+        """Give everything back; after a defect of ours the directory is a successor's."""
+        is_ours = self._stop and not self._stop.startswith("fenced")
+        if is_ours:
             with suppress(JournalBroken, Fenced):
                 self._loop.flush()
-        print(f"tidemark supervisor: ends ({self._stop})", file=sys.stderr)
+        print(f"tidemark supervisor: ends ({self._stop or 'a defect'})", file=sys.stderr)
         unfinished = any(s.unfinished for s in self._loop.fleet.sessions.values())
-        stays = not self._settings.private and (unfinished or self._stop.startswith("fenced"))
+        stays = not is_ours or (unfinished and not self._settings.private)
         if stays:
             self._processes.leave()
         else:
@@ -225,12 +228,9 @@ class Server:
         self._wakeups.close()
         self._wires.close()
         self._store.close()
-        if self._settings.private:
-            self.directory.remove()
-        elif stays:
-            self.directory.leave_to_successor()
-        else:
-            self.directory.release()
+        self.directory.leave(
+            is_defect=not self._stop, stays=stays, is_private=self._settings.private
+        )
 
 
 _DRAINING = ("SIGTERM", "SIGINT", "SIGHUP")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...protocol.ids import NO_REQUEST
-from ...protocol.limits import STORED_BYTES_MAX, exceeded_text
+from ...protocol.limits import exceeded_text
 from ...protocol.packed import EventKind, Reason
 from ...protocol.worker_messages import Finished
 from . import records as r
@@ -13,6 +13,7 @@ from .deadlines import complete
 from .effects import KillWorker
 from .facts import Cell, EventMark
 from .fleet import Fleet
+from .holding import held_with, written
 from .law import CellState, Outcome
 from .stream_steps import Over
 
@@ -43,28 +44,26 @@ def publish(fleet: Fleet, cell: Cell, version: int) -> None:
 def change_stored(fleet: Fleet, record: r.StoredChanged) -> None:
     """A new version of the stored values becomes a fact."""
     session = fleet.sessions[record.session]
-    total = session.stored_bytes
+    holding = held_with(fleet, session, record.sizes)
     for key, size in record.sizes:
-        total -= fleet.stored.get((session.name, key)) or 0
         if size is None:
             fleet.stored.pop((session.name, key))
         else:
             fleet.stored[(session.name, key)] = size
-            total += size
     fleet.sessions[session.name] = replace(
-        session, stored_version=record.version, stored_bytes=total
+        session,
+        stored_version=record.version,
+        stored_bytes=holding.total,
+        stored_keys=holding.keys,
+        stored_names=holding.names,
     )
 
 
 def stored_over(fleet: Fleet, state: CellState) -> Over | None:
     """Whether the session could not hold its values with what this cell has written."""
-    cell = state.cell
-    if not cell.writes:
-        return None
-    total = fleet.sessions[cell.session].stored_bytes
-    for key, size in cell.writes.items():
-        total += (size or 0) - (fleet.stored.get((cell.session, key)) or 0)
-    return None if total <= STORED_BYTES_MAX else Over("stored_bytes", STORED_BYTES_MAX, total)
+    writes = state.cell.writes.items()
+    session = fleet.sessions[state.cell.session]
+    return written(writes).over() or held_with(fleet, session, writes).over()
 
 
 def end_by_limit(fleet: Fleet, state: CellState, over: Over, now_ns: int) -> None:

@@ -60,6 +60,8 @@ class Session:
     unfinished: int = 0
     stored_version: int = 0
     stored_bytes: int = 0
+    stored_keys: int = 0
+    stored_names: int = 0
 
 
 def attached(record: r.AttachmentOpened) -> Attachment:

@@ -44,6 +44,10 @@ INPUT = "i"
 WRITE = "w"
 
 
+class Unreadable(Exception):
+    """What the journal has of a cell is damaged; the text says how."""
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """Bytes of a user: `kind` OUTPUT, ARGUMENTS, INPUT or WRITE; `number` within cell and kind."""

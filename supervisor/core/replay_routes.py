@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...protocol import limits
 from ...protocol.worker_messages import Confirmed, Hello, Said
 from . import records as r
 from .acknowledging import acknowledge
@@ -106,9 +107,10 @@ def on_replayed(fleet: Fleet, state: CellState, message: Said, now_ns: int) -> S
     if compared.fresh:
         _restored(fleet, state, message.seq - 1, now_ns)
         return replace_items(message, compared.fresh)
-    replay = Replaying(
-        message.seq, compared.position, replay.ticks + message.ticks, message.readings
-    )
+    ticks = replay.ticks + message.ticks
+    if len(ticks) > limits.ITEMS_MAX:
+        raise Hostile(f"{len(ticks):,} ticks of the clock in one replay")
+    replay = Replaying(message.seq, compared.position, ticks, message.readings)
     state = state.waiting(replay=replay)
     if compared.fresh is not None:
         _restored(fleet, state, message.seq, now_ns)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from ...protocol.host_answers import Done
 from ...protocol.host_requests import StoredSet
 from ...protocol.ids import RequestRef
-from ...protocol.limits import STORED_BYTES_MAX
 from . import records as r
 from .effects import Refuse, Reply
 from .endings import change_stored
 from .fleet import Fleet, Remembered
+from .holding import held_with
 from .hosts import Attachment
 
 
@@ -26,11 +26,10 @@ def on_stored_set(
         fleet.speak(Reply(ref, Done()))
         return
     size = None if ask.content is None else len(ask.key.encode()) + len(ask.content)
-    before = fleet.stored.get((session.name, ask.key)) or 0
-    total = session.stored_bytes + (size or 0) - before
-    if total > STORED_BYTES_MAX:
-        text = f"stored_bytes: at most {STORED_BYTES_MAX:,} are allowed, this would be {total:,}"
-        attributes = {"limit": "stored_bytes", "value": STORED_BYTES_MAX, "used": total}
+    over = held_with(fleet, session, [(ask.key, size)]).over()
+    if over is not None:
+        text = f"{over.limit}: at most {over.value:,} are allowed, this would be {over.used:,}"
+        attributes = {"limit": over.limit, "value": over.value, "used": over.used}
         fleet.speak(Refuse(ref, "limit_exceeded", text, attributes))
         return
     record = r.StoredChanged(

@@ -170,16 +170,27 @@ def _on_due(fleet: Fleet, name: str, now_ns: int) -> None:
 
 
 def cell_from(entries: Iterable[tuple[r.Record, int]]) -> Cell | None:
-    """One cell's facts from its records, oldest first, each with the time when it was written."""
+    """One cell's facts from its records, oldest first, each with the time when it was written.
+
+    Raises:
+        Unreadable: these cannot be the records of a cell.
+    """
     cell: Cell | None = None
     for record, at_ns in entries:
-        if isinstance(record, r.CellCreated):
-            cell = created(record, at_ns)
-        elif cell is not None and not isinstance(record, _OF_SESSIONS):
-            cell = apply(cell, record, at_ns)
+        try:
+            if isinstance(record, r.CellCreated):
+                cell = created(record, at_ns)
+            elif cell is not None and not isinstance(record, _OF_SESSIONS):
+                cell = apply(cell, record, at_ns)
+        except _IMPOSSIBLE as error:
+            name = type(record).__name__
+            text = f"its {name} cannot follow the records before it: {type(error).__name__}"
+            raise r.Unreadable(text) from error
     return cell
 
 
+# What `apply` raises for a record that cannot follow the ones before it.
+_IMPOSSIBLE = (LookupError, TypeError, ValueError, AttributeError, AssertionError)
 _OF_SESSIONS = (r.SessionOpened, r.AttachmentOpened, r.AttachmentEnded, r.StoredChanged)
 
 
@@ -233,7 +244,9 @@ def recover_cell(fleet: Fleet, entries: list[tuple[r.Record, int]], now_ns: int)
 def _may_repeat(fleet: Fleet, ref: RequestRef) -> bool:
     """Whether this request's attachment may still ask again."""
     attachment = fleet.attachments.get(ref.attachment)
-    return attachment is not None and not attachment.ended
+    if attachment is None or attachment.ended:
+        return False
+    return ref.number >= attachment.answered
 
 
 def recover_newest(fleet: Fleet, created_us: list[int]) -> None:

@@ -180,7 +180,9 @@ def _on_said(fleet: Fleet, state: CellState, message: Said, now_ns: int) -> None
         offer_calls(fleet, cell.session, now_ns)  # nobody waits for the calls of an ended cell
     acknowledge(fleet, fleet.cells[cell.id], message, now_ns)
     after = fleet.cells[cell.id]
-    over = heard.over or stored_over(fleet, after)
+    over = heard.over
+    if over is None and after.cell.writes_made > cell.writes_made:
+        over = stored_over(fleet, after)
     if over is not None:
         end_by_limit(fleet, after, over, now_ns)
     elif heard.finished is not None:

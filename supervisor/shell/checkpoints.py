@@ -19,9 +19,7 @@ from typing import Final
 
 from ...protocol.classes import dataclass
 
-PAGE_BYTES: Final = 4_096
 PAGES: Final = 1_000  # SQLite's own measure of a log that is worth moving
-COMMIT_PAGES: Final = 6  # that a small commit writes; a guess is enough, see `committed`
 LAST_PAGES_MAX: Final = 128  # that a beat moves
 LOG_PAGES_MAX: Final = 65_536  # 256 MiB; then a beat moves what is left, whatever it takes
 LOG_BYTES_KEPT: Final = 16 * 1024 * 1024  # of a log that was longer once
@@ -58,9 +56,9 @@ class Checkpoints:
         sql.execute("PRAGMA wal_autocheckpoint = 0")
         sql.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
 
-    def committed(self, size: int) -> None:
-        """A commit with contents of so many bytes was made. Takes a moment, seldom more."""
-        self._pages += COMMIT_PAGES + size // PAGE_BYTES
+    def committed(self, pages: int) -> None:
+        """A commit was made that wrote about so many pages. Takes a moment, seldom more."""
+        self._pages += pages
         if not self._moved.empty():
             self._has_moved(self._moved.get())
         if self._pages >= PAGES and not self._is_moving:

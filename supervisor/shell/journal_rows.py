@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ...protocol.packed import EventKind
 from ..core import records as r
 from ..core.facts import EventMark
 from . import journal_schema as schema
+
+PAGE_BYTES: Final = 4_096
+PAGES_OF_COMMIT: Final = 4
+PAGES_OF_RECORD: Final = 2  # in its own table, in those that follow from it, and in their indexes
 
 Row = tuple[Any, ...]
 
@@ -21,9 +25,13 @@ class Rows:
         self._sql = sql
         self.records: list[Row] = []
         self.contents: list[Row] = []
+        self.written = PAGES_OF_COMMIT  # pages that go into the log, as far as can be guessed
 
     def flush(self) -> None:
         """Insert what was collected."""
+        self.written += PAGES_OF_RECORD * len(self.records)
+        large = sum(len(row[3]) for rows in (self.records, self.contents) for row in rows)
+        self.written += large // PAGE_BYTES
         if self.records:
             self._sql.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", self.records)
         if self.contents:
@@ -149,6 +157,7 @@ def _stored(rows: Rows, record: r.StoredChanged, number: int, at_ns: int, scope:
             record.version,
             content,
         )
+        rows.written += len(content or b"") // PAGE_BYTES
         _drop_old(rows, record.session, key, record.version)
 
 

@@ -61,6 +61,12 @@ CREATE TABLE stored (
 CREATE TABLE attachments (number INTEGER PRIMARY KEY, n INTEGER NOT NULL);
 """
 
+# Made when they are missing: journals of earlier releases have none of them.
+INDEXES: Final = (
+    "CREATE INDEX IF NOT EXISTS cells_reading ON cells (session, stored_version) WHERE state = ''",
+    "CREATE INDEX IF NOT EXISTS keys_gone ON keys (gone_ns) WHERE gone_ns IS NOT NULL",
+)
+
 
 def pack_record(record: Record) -> bytes:
     """A record as the journal keeps it."""

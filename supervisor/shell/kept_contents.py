@@ -13,6 +13,8 @@ KEPT_BYTES_MAX: Final = 8 * 1024 * 1024
 ENTRY_BYTES: Final = 250  # of memory, besides the content: many are small
 # What is larger costs more to keep beside its copies on the way than to read back once.
 CONTENT_BYTES_MAX: Final = 256 * 1024
+CREATED_BYTES_MAX: Final = 64 * 1024
+CREATED_MAX: Final = 256
 
 
 class KeptContents:
@@ -29,11 +31,12 @@ class KeptContents:
         for entry in entries:
             for content in entry.contents:
                 self._put((content.cell, content.kind, content.number), content.body)
-            if isinstance(entry.record, CellCreated) and len(entry.record.source) < 65536:
-                self._created[entry.record.cell] = entry.record
+            made = entry.record
+            if isinstance(made, CellCreated) and _size(made) < CREATED_BYTES_MAX:
+                self._created[made.cell] = made
         while self._bytes > KEPT_BYTES_MAX:
             self._bytes -= ENTRY_BYTES + len(self._kept.popitem(last=False)[1])
-        while len(self._created) > 256:
+        while len(self._created) > CREATED_MAX:
             self._created.popitem(last=False)
 
     def _put(self, key: tuple[str, str, int], body: bytes) -> None:
@@ -57,3 +60,7 @@ class KeptContents:
     def created(self, cell: str) -> CellCreated:
         """The cell's first record."""
         return self._created.get(cell) or self._store.created(cell)
+
+
+def _size(made: CellCreated) -> int:
+    return len(made.source) + len(made.inputs)

@@ -6,6 +6,7 @@ its concern.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
 
@@ -25,17 +26,19 @@ from ..core.events import (
 )
 from ..core.fleet import Fleet, World
 from ..core.forgetting import forget_cells, sweep
-from ..core.records import LAZY, Entry
+from ..core.records import LAZY, Entry, Unreadable
 from .kept_contents import KeptContents
-from .ports import JournalBroken, JournalFull, Ports
+from .ports import JournalBroken, JournalFull, Ports, Store
 from .speaker import Speaker
 
 EVENTS_MAX = 256  # in one beat: group commit saturates well below
 LAZY_NS_MAX = 1_000_000_000  # how long an acknowledgement may wait for somebody else's commit
 RETIRE_NS = 60_000_000_000  # how often to look for finished cells that need not be kept
+RETIRE_LATE_NS = 5_000_000_000  # how long it gives way to what there is to do
 RETIRE_AGAIN_NS = 1_000_000_000  # and how long to leave it in peace between two batches
 RETRY_NS = 200_000_000  # how long a full disk is left alone
 _FROM_HOSTS = (HostAsked, HostGarbled, HostGone)
+_NOT_KEPT = (*_FROM_HOSTS, TimePassed)  # time passes again by itself
 _NO_ATTRIBUTES = b"\x80"  # a packed map
 
 
@@ -82,14 +85,15 @@ class Loop:
             events += self.ports.wires.drain(EVENTS_MAX)
         if events:
             self._decide_and_commit(events, now_ns)
-        elif self._lazy and now_ns - self._lazy_since_ns >= LAZY_NS_MAX:
+        if self._lazy and now_ns - self._lazy_since_ns >= LAZY_NS_MAX:
             self.flush()
-        elif now_ns >= self._retire_at_ns and not self.trouble:
+        elif now_ns >= self._retire_at_ns + (RETIRE_LATE_NS if events else 0) and not self.trouble:
             self._retire(now_ns)
         return bool(events)
 
     def _retire(self, now_ns: int) -> None:
-        """Let the journal forget some finished cells; only when there is nothing else to do."""
+        """Let the journal forget some finished cells: when there is nothing else to do, or late."""
+        self.flush()  # no record of a cell may come after the cell has gone
         try:
             cells = self.ports.store.retire(now_ns)
         except JournalFull:
@@ -138,7 +142,13 @@ class Loop:
         self._speak()
 
     def _decide(self, beat: Beat, event: FleetEvent, now_ns: int) -> None:
-        self._learn_for(event, now_ns)
+        try:
+            self._learn_for(event, now_ns)
+        except Unreadable as error:
+            if not isinstance(event, HostAsked):
+                raise JournalBroken(str(error)) from error
+            self.fleet.speak(_unreadable(event, error, self.ports.store.last_number))
+            return
         before = len(self.fleet.entries)
         ref = turn.take(self.fleet, event, self.ports.store.last_number, now_ns)
         if isinstance(event, HostAsked):
@@ -151,21 +161,8 @@ class Loop:
         learned: list[turn.Need] = []
         while needs := [need for need in turn.needs(self.fleet, event) if need not in learned]:
             for need in needs:
-                self._learn(need, now_ns)
+                _learn(self.fleet, self.ports.store, need, now_ns)
             learned += needs
-
-    def _learn(self, need: turn.Need, now_ns: int) -> None:
-        """Bring what the journal knows into memory; this changes no fact."""
-        if isinstance(need, turn.NeedKey):
-            owner = self.ports.store.key_owner(need.session, need.key)
-            turn.learn_key(self.fleet, need, owner)
-            return
-        records = self.ports.store.cell_records(need.cell)
-        if isinstance(need, turn.NeedPast):
-            turn.learn_past(self.fleet, need.cell, [stored.record for stored in records])
-        elif records:
-            entries = [(stored.record, stored.at_ns) for stored in records]
-            turn.recover_cell(self.fleet, entries, now_ns)
 
     def _speak(self) -> None:
         effects: list[Effect] = self.fleet.effects
@@ -205,7 +202,7 @@ class Loop:
         """Everything is put back; writers are told, readers are answered, workers wait."""
         self.fleet.undo()
         self._stall(why, now_ns)
-        self.stalled += [event for event in beat.events if not isinstance(event, _FROM_HOSTS)]
+        self.stalled += [event for event in beat.events if not isinstance(event, _NOT_KEPT)]
         self.stalled += [event for event in beat.events if isinstance(event, HostGone)]
         for event, ref, wrote in beat.asked:
             self.fleet.mark()
@@ -249,6 +246,18 @@ class Loop:
         return max(0, min(due) - now_ns) if due else None
 
 
+def _learn(fleet: Fleet, store: Store, need: turn.Need, now_ns: int) -> None:
+    """Bring what the journal knows into memory; this changes no fact."""
+    if isinstance(need, turn.NeedKey):
+        turn.learn_key(fleet, need, store.key_owner(need.session, need.key))
+        return
+    records = store.cell_records(need.cell)
+    if isinstance(need, turn.NeedPast):
+        turn.learn_past(fleet, need.cell, [stored.record for stored in records])
+    elif records:
+        turn.recover_cell(fleet, [(stored.record, stored.at_ns) for stored in records], now_ns)
+
+
 def _is_half_said(fleet: Fleet, events: list[FleetEvent]) -> bool:
     """Whether all there is to do is to note that a worker has gone on, with an input to take.
 
@@ -280,14 +289,24 @@ def _journal_refusal(event: HostAsked, why: str, journal: int) -> TellConnection
     return TellConnection(event.connection, refusal)
 
 
+def _unreadable(event: HostAsked, error: Unreadable, journal: int) -> TellConnection:
+    text = f"{error}; see `tidemark check --state DIR`; other cells are not concerned"
+    refusal = Refused(event.request.number, journal, "journal", text[:4_000], _NO_ATTRIBUTES)
+    return TellConnection(event.connection, refusal)
+
+
 def _recover(fleet: Fleet, ports: Ports) -> None:
     """Bring the fleet to what the journal knows."""
     now_ns = ports.clock.now_ns()
     for stored in ports.store.session_records():
         turn.recover_session(fleet, stored.record, stored.at_ns)
-    for records in ports.store.unfinished_cells():
-        entries = [(stored.record, stored.at_ns) for stored in records]
-        turn.recover_cell(fleet, entries, now_ns)
+    for name in ports.store.unfinished_cells():
+        try:
+            records = ports.store.cell_records(name)
+            turn.recover_cell(fleet, [(each.record, each.at_ns) for each in records], now_ns)
+        except Unreadable as error:
+            # The others go on; whoever asks for this one is told.
+            print(f"tidemark supervisor: cell {name} is left as it is: {error}", file=sys.stderr)
     newest = ports.store.cells("", "", 1, "")
     turn.recover_newest(fleet, [cell.created_us for cell in newest])
     fleet.mark()

@@ -84,14 +84,18 @@ class Store(Protocol):
     def session_records(self) -> Iterator[StoredRecord]:
         """Records of sessions and hosts, oldest first."""
 
-    def unfinished_cells(self) -> Iterator[list[StoredRecord]]:
-        """The records of each cell that is not over, in the order of creation.
+    def unfinished_cells(self) -> Iterator[str]:
+        """The cells that are not over, in the order of creation.
 
         That is every unfinished one, and finished ones with notifications that no holder has.
         """
 
     def cell_records(self, cell: str, after: int = 0, limit: int = -1) -> list[StoredRecord]:
-        """Records of one cell after a number, oldest first; all of them by default."""
+        """Records of one cell after a number, oldest first; all of them by default.
+
+        Raises:
+            Unreadable: they are damaged.
+        """
 
     def created(self, cell: str) -> CellCreated:
         """A cell's first record."""

@@ -15,13 +15,14 @@ BATCH: Final = 200  # cells in one transaction, so that nobody waits long for it
 
 def retired(sql: sqlite3.Connection, now_ns: int) -> list[str]:
     """The next cells to remove, oldest first; empty when all may stay."""
-    old = sql.execute(
-        "SELECT id FROM cells WHERE state <> '' AND ((seen = 1 AND since_ns < ?) OR "
-        "(seen = 0 AND since_ns < ?)) ORDER BY since_ns LIMIT ?",
-        (now_ns - SEEN_NS_MAX, now_ns - UNSEEN_NS_MAX, BATCH),
-    ).fetchall()
-    if old:
-        return [cell for (cell,) in old]
+    for seen, age_ns in ((1, SEEN_NS_MAX), (0, UNSEEN_NS_MAX)):  # each in its index's order
+        old = sql.execute(
+            "SELECT id FROM cells WHERE state <> '' AND seen = ? AND since_ns < ? "
+            "ORDER BY since_ns LIMIT ?",
+            (seen, now_ns - age_ns, BATCH),
+        ).fetchall()
+        if old:
+            return [cell for (cell,) in old]
     count = sql.execute("SELECT count(*) FROM cells WHERE state <> '' AND seen = 1").fetchone()[0]
     if count <= SEEN_CELLS_MAX:
         return []

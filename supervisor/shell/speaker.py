@@ -141,7 +141,11 @@ class Speaker:
         )
 
     def _read(self, effect: f.Read) -> None:
-        answer = self._reader.answer(effect)
+        try:
+            answer = self._reader.answer(effect)
+        except r.Unreadable as error:
+            self._refuse(f.Refuse(effect.to, "journal", f"{error}; see `tidemark check`", {}))
+            return
         if answer is not None:
             self.answer(effect.to, answer)
 

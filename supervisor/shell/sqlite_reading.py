@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+from ...protocol.codec import BadFrame
 from ...protocol.packed import ToolSpec
 from ..core import records as r
 from . import journal_schema as schema
@@ -32,21 +33,20 @@ class SqliteReading:
         )
         yield from self._records(query)
 
-    def unfinished_cells(self) -> Iterator[list[StoredRecord]]:
+    def unfinished_cells(self) -> Iterator[str]:
         query = (
             "SELECT id FROM cells WHERE state = '' "
             "UNION SELECT cell FROM notices WHERE made > delivered ORDER BY 1"
         )
         for (name,) in self._sql.execute(query).fetchall():
-            yield self.cell_records(name)
+            yield name
 
     def cell_records(self, cell: str, after: int = 0, limit: int = -1) -> list[StoredRecord]:
-        return self._records(
-            "SELECT n, at_ns, body FROM records WHERE scope = ? AND n > ? ORDER BY n LIMIT ?",
-            cell,
-            after,
-            limit,
-        )
+        query = "SELECT n, at_ns, body FROM records WHERE scope = ? AND n > ? ORDER BY n LIMIT ?"
+        try:
+            return self._records(query, cell, after, limit)
+        except (BadFrame, sqlite3.DatabaseError) as error:
+            raise r.Unreadable(f"records of cell {cell} cannot be read: {error}") from error
 
     def created(self, cell: str) -> r.CellCreated:
         first = self.cell_records(cell, limit=1)[0].record

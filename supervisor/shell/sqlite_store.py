@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ...protocol.errors import JournalError
 from ...protocol.ids import SECRET_BYTES
@@ -24,6 +24,7 @@ from .ports import Fenced, JournalBroken, JournalFull
 from .sqlite_reading import SqliteReading
 
 CHAINS_MAX: Final = 20_000
+PAGES_OF_REMOVED: Final = 10  # that go into the log for a finished cell; a guess, as for commits
 SYNCHRONOUS: Final = {"power": "FULL", "crash": "NORMAL"}
 
 
@@ -47,8 +48,10 @@ class SqliteStore(SqliteReading):
         self._tails: dict[str, Tail] = {}
         self._newest: dict[str, EventMark] = {}  # of each cell its last event
         try:
+            if not path.exists():  # what SQLite puts beside it gets the same mode
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._sql = sqlite3.connect(path, isolation_level=None, timeout=5.0)
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise self._unusable(error) from None
         try:
             self._prepare(durability)
@@ -64,7 +67,7 @@ class SqliteStore(SqliteReading):
             self._sql.close()  # it leaves nothing beside a journal that is not ours
             raise
 
-    def _unusable(self, error: sqlite3.Error) -> JournalError:
+    def _unusable(self, error: Exception) -> JournalError:
         return JournalError(
             f"{self.path} cannot be used as a journal ({error}); "
             "move it away or name another state directory"
@@ -92,6 +95,8 @@ class SqliteStore(SqliteReading):
                 f"{statements} PRAGMA application_id = {schema.APPLICATION_ID}; "
                 f"PRAGMA user_version = {schema.JOURNAL_VERSION}; COMMIT;"
             )
+        for statement in schema.INDEXES:
+            self._sql.execute(statement)
 
     def _identity(self) -> tuple[int, bytes]:
         self._sql.execute(
@@ -135,18 +140,16 @@ class SqliteStore(SqliteReading):
                 self._write(rows, number, at_ns, entry, chains)
             rows.flush()
             tails = self._trim(entries)
-        if len(self._chains) > CHAINS_MAX:
-            self._chains.clear()  # they are read back when they are needed
-        if len(self._tails) > CHAINS_MAX:
-            self._tails.clear()
-        if len(self._newest) > CHAINS_MAX:
-            self._newest.clear()
+        kept: tuple[dict[str, Any], ...] = (self._chains, self._tails, self._newest)
+        for known in kept:
+            if len(known) > CHAINS_MAX:
+                known.clear()  # it is read back when it is needed
         self._newest.update({e.scope: mark for e in entries if (mark := event_of(e.record))})
         self._chains.update(chains)
         self._tails.update(tails)
         self._last = number
         if self._checkpoints is not None:
-            self._checkpoints.committed(sum(len(c.body) for e in entries for c in e.contents))
+            self._checkpoints.committed(rows.written)
         return number
 
     @contextmanager
@@ -176,10 +179,11 @@ class SqliteStore(SqliteReading):
                 retention.remove(self._sql, cells, now_ns)
                 # Numbers are never used again, also when the newest records are gone.
                 self._sql.execute("INSERT OR REPLACE INTO meta VALUES ('last', ?)", (self._last,))
+            if self._checkpoints is not None:
+                self._checkpoints.committed(PAGES_OF_REMOVED * len(cells))
             for cell in cells:
-                self._chains.pop(cell, None)
-                self._tails.pop(cell, None)
-                self._newest.pop(cell, None)
+                for known in (self._chains, self._tails, self._newest):
+                    known.pop(cell, None)
         return cells
 
     def _trim(self, entries: Sequence[r.Entry]) -> dict[str, Tail]:
@@ -212,11 +216,9 @@ class SqliteStore(SqliteReading):
         rows.project(entry.record, number, at_ns, entry.scope)
 
     def _chain(self, scope: str) -> bytes:
+        query = "SELECT chain FROM records WHERE scope = ? ORDER BY n DESC LIMIT 1"
         known = self._chains.get(scope)
-        if known is None:
-            query = "SELECT chain FROM records WHERE scope = ? ORDER BY n DESC LIMIT 1"
-            known = self._one(query, scope) or b""
-        return known
+        return (self._one(query, scope) or b"") if known is None else known
 
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):  # SQLite may have rolled back by itself

@@ -120,6 +120,23 @@ class StateDirectory:
             )
         os.close(self._lock)
 
+    def leave(self, *, is_defect: bool, stays: bool, is_private: bool) -> None:
+        """At the end of a supervisor's life.
+
+        Args:
+            is_defect: it ends as if it were killed: what is said here goes on naming its process.
+            stays: a successor is to find everything.
+            is_private: else nobody needs it any more.
+        """
+        if is_defect:
+            os.close(self._lock)
+        elif stays:
+            self.leave_to_successor()
+        elif is_private:
+            self.remove()
+        else:
+            self.release()
+
     def remove(self) -> None:
         """Release the directory and delete it with everything in it."""
         self.release()

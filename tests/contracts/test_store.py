@@ -243,7 +243,7 @@ def test_cells_that_are_not_over_are_recovered(store: Store) -> None:
     store.commit([said(fourth, notice, notice), completed(fourth, 1)], 30)
 
     def cells() -> list[str]:
-        first = [records[0].record for records in store.unfinished_cells()]
+        first = [records[0].record for records in map(store.cell_records, store.unfinished_cells())]
         return [record.cell for record in first if isinstance(record, r.CellCreated)]
 
     assert cells() == [A, third, fourth]

@@ -67,11 +67,11 @@ class BranchingStore:
             if not entry.scope or entry.scope.startswith("session:"):
                 yield StoredRecord(number, NOW_NS, entry.record)
 
-    def unfinished_cells(self) -> Iterator[list[StoredRecord]]:
+    def unfinished_cells(self) -> Iterator[str]:
         ended = {entry.scope for entry in self.entries if isinstance(entry.record, ENDS)}
         for record in self._of_kind(r.CellCreated):
             if record.cell not in ended:
-                yield self._records(record.cell)
+                yield record.cell
 
     def cell_records(self, cell: str, after: int = 0, limit: int = -1) -> list[StoredRecord]:
         records = [record for record in self._records(cell) if record.number > after]

@@ -30,7 +30,7 @@ class Journal:
         self.sql.execute("BEGIN")
         self.sql.executemany("INSERT INTO pages (body) VALUES (?)", [[PAGE]] * pages)
         self.sql.execute("COMMIT")
-        self.checkpoints.committed(pages * checkpoints.PAGE_BYTES)
+        self.checkpoints.committed(pages + 1)
 
     @property
     def log_bytes(self) -> int:
