@@ -40,7 +40,9 @@ def test_a_private_journal_outlives_a_defect(tmp_path: Path) -> None:
     with stumbling(state) as supervisor:
         until(lambda: (state / "supervisor.json").exists(), what="the supervisor")
         (state / "trip").touch()
-        _, errors = supervisor.communicate(timeout=30)
+        supervisor.wait(timeout=30)  # its standard input stays open: its host is still there
+        assert supervisor.stderr is not None
+        errors = supervisor.stderr.read()
     assert supervisor.returncode == 1
     assert b"RuntimeError: a defect" in errors
     assert b"ends (a defect)" in errors
