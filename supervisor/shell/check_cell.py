@@ -131,6 +131,10 @@ def _compare_events(
         problem = "output that nobody has acknowledged was removed: the first item that is kept"
         report.add(place, 0, problem, f"at most {seen.acknowledged}", kept_from)
     last = max(seen.events, default=0)
+    if last and kept_from > seen.events[last][1].start:
+        number, mark = seen.events[last]
+        problem = f"output of event {last}, the last one, was removed: the first item that is kept"
+        report.add(place, number, problem, f"at most {mark.start}", kept_from)
     rows = sql.execute("SELECT number, n, session, mark FROM events WHERE cell = ?", (cell,))
     found = {number: (n, session, mark) for number, n, session, mark in rows}
     assert seen.cell is not None

@@ -12,14 +12,16 @@ import sqlite3
 from typing import Final
 
 from ..core import records as r
-from . import journal_schema as schema
 from .check_cell import check_cell
 from .check_report import Progress, Report, place_of
 from .check_scope import chained
+from .check_stored import StoredCheck
 from .snapshot import Snapshot
 
 _SQLITE_FINDINGS_MAX: Final = 20
 _LOOK: Final = 1_000_000  # steps of SQLite's machine between two signs of life
+# What a value of the wrong type leads to: SQLite lets anything stand in any column.
+_STRANGE: Final = (TypeError, ValueError, AttributeError, LookupError)
 _CELLS_OF: Final = ("contents", "events", "notices")
 
 
@@ -33,7 +35,14 @@ def check(snapshot: Snapshot, progress: Progress) -> Report:
         _check_leftovers(sql, report)
     except sqlite3.DatabaseError as error:
         report.add("the file", 0, f"SQLite cannot read on ({error})")
+    except _STRANGE as error:
+        what = f"{type(error).__name__}: {error}"
+        report.add("the file", 0, f"a table has a name that is none ({what})")
     return report
+
+
+def _place(scope: object) -> str:
+    return place_of(scope if isinstance(scope, str) else repr(scope))
 
 
 def _check_file(sql: sqlite3.Connection, report: Report, progress: Progress) -> None:
@@ -72,10 +81,16 @@ def _check_scopes(sql: sqlite3.Connection, report: Report, progress: Progress) -
     scopes = _distinct(sql, "records", "scope")
     for scope in scopes:
         progress("records", report.records, total)
-        if not scope or scope.startswith("session:"):
-            _check_session(sql, scope, report)
-        else:
-            check_cell(sql, scope, report)
+        try:
+            if not scope or scope.startswith("session:"):
+                _check_session(sql, scope, report)
+            else:
+                check_cell(sql, scope, report)
+        except _STRANGE as error:
+            what = f"{type(error).__name__}: {error}"
+            report.add(
+                _place(scope), 0, f"it has a value that nothing can be compared with ({what})"
+            )
     report.compare("the file", 0, "the number of records by their scopes", total, report.records)
     progress("records", report.records, total)
 
@@ -85,17 +100,11 @@ def _check_scopes(sql: sqlite3.Connection, report: Report, progress: Progress) -
 
 def _check_session(sql: sqlite3.Connection, scope: str, report: Report) -> None:
     place = place_of(scope)
-    version = 0
-    values: dict[str, tuple[int, int | None, bytes | None]] = {}
+    values = StoredCheck(scope.removeprefix("session:"), report)
     for stored, _ in chained(sql, scope, report):
         record = stored.record
         if isinstance(record, r.StoredChanged):
-            problem = "the version of the stored values"
-            report.compare(place, stored.number, problem, version + 1, record.version)
-            version = record.version
-            content = None if record.cell else schema.digest(record.content)
-            for key, size in record.sizes:
-                values[key] = (version, size, content)
+            values.take(stored.number, record)
         elif isinstance(record, r.AttachmentOpened):
             query = "SELECT n FROM attachments WHERE number = ?"
             row = sql.execute(query, (record.attachment,)).fetchone()
@@ -103,38 +112,8 @@ def _check_session(sql: sqlite3.Connection, scope: str, report: Report) -> None:
             report.compare(place, stored.number, problem, (stored.number,), row)
         elif not isinstance(record, r.SessionOpened | r.AttachmentEnded):
             report.add(place, stored.number, f"{type(record).__name__} belongs to a cell")
-    if values:
-        _compare_stored(sql, scope.removeprefix("session:"), values, report)
-
-
-def _compare_stored(
-    sql: sqlite3.Connection,
-    session: str,
-    values: dict[str, tuple[int, int | None, bytes | None]],
-    report: Report,
-) -> None:
-    place = place_of(f"session:{session}")
-    query = (
-        "SELECT version, content FROM stored WHERE session = ? AND key = ? "
-        "ORDER BY version DESC LIMIT 1"
-    )
-    for key, (version, size, digest) in values.items():
-        newest, content = sql.execute(query, (session, key)).fetchone() or (None, None)
-        report.compare(place, 0, f"the newest version of stored value {key!r}", version, newest)
-        if newest != version:
-            continue
-        found = None if content is None else len(key.encode()) + len(content)
-        report.compare(place, 0, f"the size of stored value {key!r}", size, found)
-        if digest is not None and found == size and schema.digest(content or b"") != digest:
-            report.add(place, 0, f"stored value {key!r} is not that of its record")
-    for key in _keys_of(sql, session):
-        if key not in values:
-            report.add(place, 0, f"stored value {key!r} is there, and no record has written it")
-
-
-def _keys_of(sql: sqlite3.Connection, session: str) -> list[str]:
-    rows = sql.execute("SELECT DISTINCT key FROM stored WHERE session = ?", (session,))
-    return [key for (key,) in rows]
+    if scope:
+        values.finish(sql)
 
 
 # -- what belongs to nothing ----------------------------------------------------------------------
@@ -151,6 +130,17 @@ def _check_leftovers(sql: sqlite3.Connection, report: Report) -> None:
             if sql.execute("SELECT 1 FROM cells WHERE id = ?", (cell,)).fetchone() is None:
                 problem = f"table {table} has rows of a cell that is not in the table of cells"
                 report.add(place_of(cell), 0, problem)
+    strays = sql.execute(
+        "SELECT DISTINCT session FROM stored "
+        "WHERE NOT EXISTS (SELECT 1 FROM records WHERE scope = 'session:' || session)"
+    )
+    for (session,) in strays:
+        report.add(_place(f"session:{session}"), 0, "it has stored values, and no records")
+    strays = sql.execute(
+        "SELECT number FROM attachments AS a WHERE NOT EXISTS (SELECT 1 FROM records WHERE n = a.n)"
+    )
+    for (number,) in strays:
+        report.add("hosts", 0, f"attachment {number} is in its table, and no record has opened it")
     orphans = sql.execute(
         "SELECT session, key, cell FROM keys WHERE gone_ns IS NULL "
         "AND NOT EXISTS (SELECT 1 FROM cells WHERE id = cell)"

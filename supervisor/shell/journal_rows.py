@@ -168,12 +168,21 @@ def _writes_of(rows: Rows, cell: str) -> dict[str, bytes | None]:
 
 
 def _drop_old(rows: Rows, session: str, key: str, version: int) -> None:
-    """Versions of this key that no unfinished cell can read any more."""
+    """Versions of this key that no unfinished cell can read any more, and no later one."""
     rows.do(
-        "DELETE FROM stored WHERE session = :session AND key = :key AND version < "
-        "(SELECT max(version) FROM stored WHERE session = :session AND key = :key AND version <= "
-        "(SELECT coalesce(min(stored_version), :version) FROM cells "
-        "WHERE session = :session AND state = ''))",
+        "DELETE FROM stored AS old WHERE session = :session AND key = :key AND version < :version "
+        "AND NOT EXISTS (SELECT 1 FROM cells WHERE session = :session AND state = '' "
+        "AND stored_version >= old.version AND stored_version < "
+        "(SELECT min(version) FROM stored AS next WHERE next.session = :session "
+        "AND next.key = :key AND next.version > old.version))",
+        session=session,
+        key=key,
+        version=version,
+    )
+    rows.do(  # a deletion is remembered for those who could still read what was there before
+        "DELETE FROM stored WHERE session = :session AND key = :key AND version = :version "
+        "AND content IS NULL AND NOT EXISTS (SELECT 1 FROM stored "
+        "WHERE session = :session AND key = :key AND version < :version)",
         session=session,
         key=key,
         version=version,

@@ -111,9 +111,15 @@ def pack_write(key: str, content: bytes | None) -> bytes:
 
 
 def unpack_write(body: bytes) -> tuple[str, bytes | None]:
-    """What `pack_write` packed."""
-    key, content = codec.unpack_plain(body, limits.MESSAGE_BYTES_MAX)
-    return key, content
+    """What `pack_write` packed.
+
+    Raises:
+        ValueError: the bytes are no written value.
+    """
+    match codec.unpack_plain(body, limits.MESSAGE_BYTES_MAX):
+        case [str(key), bytes() | None as content]:
+            return key, content
+    raise ValueError("no key with a value")
 
 
 def pack_input(packed: PackedInput) -> bytes:

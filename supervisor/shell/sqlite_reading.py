@@ -31,7 +31,8 @@ class SqliteReading:
             "SELECT n, at_ns, body FROM records WHERE scope = '' "
             "OR (scope >= 'session:' AND scope < 'session;') ORDER BY n"
         )
-        yield from self._records(query)
+        for number, at_ns, body in self._sql.execute(query):  # not all of them at once in memory
+            yield StoredRecord(number, at_ns, schema.unpack_record(body))
 
     def unfinished_cells(self) -> Iterator[str]:
         query = (

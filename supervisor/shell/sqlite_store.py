@@ -68,10 +68,10 @@ class SqliteStore(SqliteReading):
             raise
 
     def _unusable(self, error: Exception) -> JournalError:
-        return JournalError(
-            f"{self.path} cannot be used as a journal ({error}); "
-            "move it away or name another state directory"
-        )
+        what = "move it away or name another state directory"
+        if _is_full(error):
+            what = "free space on its disk, and start again: it is whole"
+        return JournalError(f"{self.path} cannot be used as a journal ({error}); {what}")
 
     def _prepare(self, durability: str) -> None:
         application = self._one("PRAGMA application_id")
@@ -163,8 +163,7 @@ class SqliteStore(SqliteReading):
             self._sql.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
-            full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-            raise (JournalFull if full else JournalBroken)(str(error)) from error
+            raise (JournalFull if _is_full(error) else JournalBroken)(str(error)) from error
         except BaseException:
             self._roll_back()
             raise
@@ -228,3 +227,9 @@ class SqliteStore(SqliteReading):
         if self._checkpoints is not None:
             self._checkpoints.close()
         self._sql.close()
+
+
+def _is_full(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0)
+    # The second is of the log's index, which is a file, too.
+    return bool(code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE)

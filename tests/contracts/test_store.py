@@ -300,8 +300,9 @@ def test_events_by_cell_and_by_session(store: Store) -> None:
 
 def test_values_are_read_as_of_a_version(store: Store) -> None:
     store.commit([created(A, version=0)], 10)
-    store.commit([stored(1, "k", b"one")], 10)
+    store.commit([stored(1, "k", b"one"), created(B, version=1)], 10)
     store.commit([stored(2, "k", b"two"), stored(3, "l", b"three")], 10)
+    store.commit([created(cell_id(3, 7), version=3)], 10)
     store.commit([stored(4, "k", None)], 10)
     assert store.stored("s", "k", 0) is None
     assert store.stored("s", "k", 1) == b"one"

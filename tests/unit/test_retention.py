@@ -103,3 +103,42 @@ def test_numbers_are_not_used_again_after_the_newest_records_are_gone(tmp_path: 
     again = SqliteStore(tmp_path / "journal.db", "crash")
     assert again.last_number == before
     again.close()
+
+
+def stored(version: int, key: str, content: bytes | None) -> r.Entry:
+    size = None if content is None else len(key) + len(content)
+    record = r.StoredChanged("tides", version, ((key, size),), "", NO_REQUEST, content or b"")
+    return r.Entry(r.session_scope("tides"), record)
+
+
+def reader(number: int, version: int) -> r.Entry:
+    name = cell_id(number, 1)
+    made = r.CellCreated(
+        name, "tides", CellKind.PAUSABLE, Stepping.DRAIN, "", Limits(), number, NO_REQUEST,
+        "", bytes(16), version, 1, "1", b"\x80",
+    )  # fmt: skip
+    return r.Entry(name, made)
+
+
+def versions(store: SqliteStore) -> list[tuple[str, int]]:
+    return store._sql.execute("SELECT key, version FROM stored ORDER BY key, version").fetchall()
+
+
+def test_of_a_value_those_versions_stay_that_a_cell_reads_and_the_newest(
+    store: SqliteStore,
+) -> None:
+    for version in range(1, 10):
+        entries = [stored(version, "k", b"%d" % version)]
+        if version in (2, 3, 6):
+            entries.append(reader(version, version))
+        store.commit(entries, 0)
+    assert versions(store) == [("k", 2), ("k", 3), ("k", 6), ("k", 9)]
+
+
+def test_a_deleted_value_leaves_nothing_that_nobody_reads(store: SqliteStore) -> None:
+    store.commit([stored(1, "k", b"1"), stored(2, "k", None)], 0)
+    assert versions(store) == []
+    store.commit([stored(3, "k", b"3"), reader(1, 3)], 0)
+    store.commit([stored(4, "k", None)], 0)
+    assert versions(store) == [("k", 3), ("k", 4)]
+    assert (store.stored("tides", "k", 3), store.stored("tides", "k", 4)) == (b"3", None)
