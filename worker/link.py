@@ -82,11 +82,13 @@ class Link:
             return
         # Out of a handler or finalizer in the middle of our own work: it is never waited there.
         is_nested = self.lock._is_owned()  # type: ignore[attr-defined]
-        with self.changed:
+        # The lock itself and not its condition, which enters by a function of Python's own: what a
+        # signal calls can raise in there, when the lock is taken and nobody would give it back.
+        with self.lock:
             while self.speaker.stream.is_full and not (is_nested or self.speaker.stream.closed):
                 self.hearing.send()
                 with self.hearing.served():
-                    self.changed.wait()
+                    self._wait()
             if not self.speaker.stream.closed:
                 is_first = not self.speaker.stream.pending
                 self.speaker.stream.add(item)
@@ -96,6 +98,18 @@ class Link:
                     self.hearing.note_pending()
                 return
         self.park()
+
+    def _wait(self) -> None:
+        """Wait for news. The lock is held afterwards, also when what a signal calls raises."""
+        try:
+            self.changed.wait()
+        except BaseException:
+            while not self.lock._is_owned():  # type: ignore[attr-defined]
+                try:
+                    self.lock.acquire()
+                except BaseException:  # noqa: BLE001 - one more signal; the first is raised
+                    continue
+            raise
 
     def flush(self) -> None:
         """Send what is pending now."""
@@ -108,14 +122,15 @@ class Link:
         """Ask for a stored value (None: the list of keys) and block until it is here."""
         if self._is_copy:
             raise RuntimeError("a process that the cell forked has no stored values")
-        with self.changed:
+        with self.lock:  # not its condition: see `say`
             self._questions += 1
             number = self._questions
             asked = self.speaker.asked[number] = Asked(key)
             try:
                 self.hearing.ask(Fetch(self.speaker.stream.epoch, number, key))
                 with self.hearing.served():
-                    self.changed.wait_for(lambda: asked.is_answered)
+                    while not asked.is_answered:
+                        self._wait()
             finally:
                 del self.speaker.asked[number]
             return asked

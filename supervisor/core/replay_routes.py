@@ -96,7 +96,7 @@ def on_replayed(fleet: Fleet, state: CellState, message: Said, now_ns: int) -> S
         fleet.dropped += 1
         return None
     if message.seq > replay.heard + 1:
-        fleet.settle(adopt(state.waiting(adopting_since_ns=now_ns), now_ns), now_ns)
+        on_gap(fleet, state, now_ns)
         return None
     if any(isinstance(item, Confirmed) for item in message.items):
         raise Hostile("it confirms a Continue that nobody sent")
@@ -119,6 +119,17 @@ def on_replayed(fleet: Fleet, state: CellState, message: Said, now_ns: int) -> S
         state = give_inputs(fleet, state)
     acknowledge(fleet, state, message, now_ns)
     return None
+
+
+def on_gap(fleet: Fleet, state: CellState, now_ns: int) -> None:
+    """Ask for what is between, once: a worker answers with all that we do not have.
+
+    What it had sent when it hears us is behind the gap too, and would ask for all of it each time.
+    """
+    if state.waits.adopting_at_ns:
+        fleet.dropped += 1  # it has been asked, and `due_step` asks again
+        return
+    fleet.settle(adopt(state.waiting(adopting_since_ns=now_ns), now_ns), now_ns)
 
 
 def replace_items(message: Said, items: tuple[object, ...]) -> Said:

@@ -16,7 +16,13 @@ from .fleet import Fleet
 from .law import LEGAL, CellState, Hostile, Told
 from .losses import worker_lost
 from .offers import offer_calls, offer_notices, withdraw
-from .replay_routes import begin, observation_begins, on_adopted_replaying, on_replayed
+from .replay_routes import (
+    begin,
+    observation_begins,
+    on_adopted_replaying,
+    on_gap,
+    on_replayed,
+)
 from .stream_steps import said
 from .worker_starts import fork_some
 
@@ -164,7 +170,7 @@ def _on_said(fleet: Fleet, state: CellState, message: Said, now_ns: int) -> None
         fleet.dropped += 1
         return
     if message.seq > cell.have + 1:
-        fleet.settle(adopt(state.waiting(adopting_since_ns=now_ns), now_ns), now_ns)
+        on_gap(fleet, state, now_ns)
         return
     if cell.incarnation is None:
         raise AssertionError("a cell whose worker speaks has an incarnation")

@@ -7,6 +7,7 @@ from typing import Any
 import msgpack
 from tidemark.protocol import host_answers as a
 from tidemark.protocol import host_requests as h
+from tidemark.protocol import worker_messages as w
 from tidemark.protocol.packed import CellKind, EventKind
 
 from transcripts import saying
@@ -88,6 +89,19 @@ def test_a_worker_that_is_asked_again_does_not_prolong_an_observation(stage: Sta
     worker.adopted()
     stage.passes(SECOND // 2)
     assert seen(host.answer(number)) == ("yielded", 1, ["lost on the way", "b"])
+
+
+def test_what_is_behind_a_gap_asks_once_for_what_is_between(stage: Stage) -> None:
+    """A worker answers with all that is missing: once for each message would be a storm."""
+    _, _, worker = free(stage)
+    worker.said.append((saying.text("lost on the way"),))
+    for number in range(100):
+        worker.says(saying.text(str(number)))
+    assert [type(each) for each in worker.received].count(w.Adopt) == 1
+    worker.adopted()
+    worker.said.append((saying.text("lost as well"),))
+    worker.says(saying.text("later"))
+    assert [type(each) for each in worker.received].count(w.Adopt) == 2
 
 
 def test_a_repeat_takes_its_own_place_and_keeps_its_time(stage: Stage) -> None:

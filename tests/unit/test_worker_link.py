@@ -1,0 +1,108 @@
+"""The worker's link when what a signal calls raises in the middle of it; without a supervisor."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import pytest
+from tidemark.protocol.packed import OutputKind
+from tidemark.protocol.worker_messages import Emitted
+from tidemark.worker.link import Link
+
+TEXT = Emitted(OutputKind.TEXT, "tide", None, b"0" * 16)
+
+
+class Tick(Exception):
+    """What a cell raises out of a signal, to give up what takes too long."""
+
+
+def raises_at(moment: int, call: Callable[[], object]) -> bool:
+    """Call this, with a `Tick` at one of the moments at which Python calls what a signal calls.
+
+    These are: when a function begins, and when one of C's has returned. False: it has fewer.
+    """
+    count = 0
+
+    def at(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal count
+        if event in ("call", "c_return") and frame.f_code.co_filename != __file__:
+            count += 1
+            if count == moment:
+                raise Tick
+
+    sys.setprofile(at)
+    try:
+        call()
+    except Tick:
+        return True
+    finally:
+        sys.setprofile(None)
+    return False
+
+
+def say() -> tuple[Link, Callable[[], object]]:
+    link = Link()
+    link.hearing.cell_sleeps = False  # else it wakes the stand-by, and there is none
+    return link, lambda: link.say(TEXT)
+
+
+def fetch(monkeypatch: pytest.MonkeyPatch) -> tuple[Link, Callable[[], object]]:
+    link = Link()
+
+    def ask(_: object) -> None:
+        raise Tick  # it would wait for the answer of nobody
+
+    monkeypatch.setattr(link.hearing, "ask", ask)
+    return link, lambda: link.fetch("key")
+
+
+def test_the_lock_is_free_whenever_a_signal_interrupts_who_says_something() -> None:
+    moment = 1
+    while True:
+        link, call = say()
+        if not raises_at(moment, call):
+            break
+        assert not link.lock._is_owned(), f"at moment {moment}"  # type: ignore[attr-defined]
+        moment += 1
+    assert moment > 10
+
+
+def test_the_lock_is_free_whenever_a_signal_interrupts_who_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for moment in range(1, 30):
+        link, call = fetch(monkeypatch)
+        assert raises_at(moment, call)
+        assert not link.lock._is_owned(), f"at moment {moment}"  # type: ignore[attr-defined]
+
+
+def test_the_lock_is_held_however_a_signal_interrupts_who_waits() -> None:
+    """Until the moment at which it waits, and there it waits until it is told."""
+
+    def waits(link: Link) -> None:
+        link.changed._waiters = _Told()  # type: ignore[attr-defined]
+        with link.lock:
+            link._wait()
+
+    moment = 1
+    while True:
+        link = Link()
+        interrupted = raises_at(moment, partial(waits, link))
+        assert not link.lock._is_owned(), f"at moment {moment}"  # type: ignore[attr-defined]
+        if not interrupted:
+            break
+        moment += 1
+    assert moment > 5
+
+
+class _Told(deque[Any]):
+    """Those who wait on a condition: each is told at once."""
+
+    def append(self, waiter: Any) -> None:
+        super().append(waiter)
+        waiter.release()
