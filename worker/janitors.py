@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Final, NoReturn
 
-from . import scratch
+from . import kernel, scratch
 from .exits import EXIT_DONE
+
+FIRST_OF_OURS: Final = 3  # descriptors before it are the standard files
 
 
 class Janitors:
@@ -53,6 +55,8 @@ class Janitors:
 
 def _remove_and_end(work: str) -> NoReturn:
     try:
+        # It may outlive the zygote, whose end others see when its sockets are closed.
+        kernel.close_from(FIRST_OF_OURS)
         scratch.remove(work)
     except OSError as error:
         print(f"the files in {work} stay: {error}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,8 @@ from tidemark.protocol.ids import Incarnation
 from tidemark.protocol.packed import CellKind
 from tidemark.protocol.worker_messages import Finished, Paused, Waited
 from tidemark.protocol.zygote_messages import Ended, Forget, Fork, Forked, Kill, Living, Quit
+from tidemark.worker import real, scratch
+from tidemark.worker.janitors import Janitors
 
 from fakes.supervisor_end import ZygoteEnd, ended, only_without_walls, result
 from fakes.waiting import until
@@ -177,6 +180,25 @@ def test_no_zombies_when_a_cell_leaves_children_that_end_later(zygote: ZygoteEnd
     cell.finish()
     zygote_process = psutil.Process(zygote.process.pid)
     until(lambda: not zygote_process.children(recursive=True), seconds=2)
+
+
+def test_who_removes_files_keeps_no_sockets_of_the_zygote(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take long, and a supervisor sees by them that its zygote has ended."""
+    here, there = socket.socketpair()
+    (place / "full" / "of").mkdir(parents=True)
+
+    def remove(_: str) -> None:
+        real.sleep(0.3)  # what takes long
+
+    monkeypatch.setattr(scratch, "remove", remove)
+    with here, there:
+        Janitors(os.fork).sweep(str(place / "full"))
+        here.close()
+        there.settimeout(0.2)
+        assert there.recv(1) == b""
+    os.wait()
 
 
 @pytest.mark.parametrize("busy", BUSY)
