@@ -84,4 +84,6 @@ class Standby:
                 duty = self._hearing.stand_by()
         except BaseException:  # noqa: BLE001 - ends the process: nobody else would notice
             traceback.print_exc(file=sys.__stderr__)
+        finally:
+            # Also when the telling fails, as it does without memory.
             os._exit(EXIT_DEFECT)

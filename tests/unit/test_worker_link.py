@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
+import traceback
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +15,11 @@ from typing import Any
 import pytest
 from tidemark.protocol.packed import OutputKind
 from tidemark.protocol.worker_messages import Emitted
+from tidemark.worker.exits import EXIT_DEFECT
 from tidemark.worker.link import Link
+from tidemark.worker.standby import Duty, Standby
+
+from fakes.waiting import until
 
 TEXT = Emitted(OutputKind.TEXT, "tide", None, b"0" * 16)
 
@@ -106,3 +113,32 @@ class _Told(deque[Any]):
     def append(self, waiter: Any) -> None:
         super().append(waiter)
         waiter.release()
+
+
+def test_a_stand_by_that_fails_ends_the_process_even_if_it_cannot_say_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without memory; else nobody would hear the supervisor any more."""
+
+    class Deaf:
+        def stand_by(self) -> Duty:
+            raise MemoryError
+
+    def fails(**_: object) -> None:
+        raise MemoryError
+
+    statuses: list[int] = []
+
+    def ends(status: int) -> None:
+        statuses.append(status)
+        raise SystemExit  # of this thread alone
+
+    monkeypatch.setattr(traceback, "print_exc", fails)
+    monkeypatch.setattr(os, "_exit", ends)
+    standby = Standby(Deaf())  # type: ignore[arg-type]
+    link, wire = socket.socketpair()
+    with link, wire:
+        standby.open(wire.fileno())
+        standby.call()
+        until(lambda: bool(statuses))
+    assert statuses == [EXIT_DEFECT]
