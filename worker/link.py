@@ -99,6 +99,11 @@ class Link:
                 return
         self.park()
 
+    def last_call(self) -> int:
+        """The number of the last tool call that was said."""
+        with self.lock:
+            return self.speaker.stream.last_call
+
     def _wait(self) -> None:
         """Wait for news. The lock is held afterwards, also when what a signal calls raises."""
         try:

@@ -11,7 +11,7 @@ from typing import Final
 
 from ..protocol import limits
 from ..protocol.weights import item_bytes
-from ..protocol.worker_messages import Finished, Item, Said
+from ..protocol.worker_messages import Called, Finished, Item, Said
 
 SAID_BYTES_MAX: Final = 8 * limits.MIB  # half a message: codes and lengths never make it too large
 Ticks = tuple[tuple[int, int], ...]
@@ -41,6 +41,7 @@ class Stream:
         self.unacknowledged_bytes = 0
         self._pending: list[tuple[Item, int]] = []
         self._kept: deque[tuple[Said, int]] = deque()
+        self._last_call = 0
 
     @property
     def unacknowledged(self) -> list[Said]:
@@ -51,6 +52,14 @@ class Stream:
     def pending(self) -> int:
         """How many items wait for the next message."""
         return len(self._pending)
+
+    @property
+    def last_call(self) -> int:
+        """The number of the last tool call that was put into it; 0: none was."""
+        for item, _ in reversed(self._pending):
+            if type(item) is Called:
+                return item.number
+        return self._last_call
 
     @property
     def is_due(self) -> bool:
@@ -88,12 +97,16 @@ class Stream:
             count, size = self._fitting()
             items = tuple([item for item, _ in self._pending[:count]])
             said = Said(self.epoch, self.said + 1, ticks, items, readings)
+            kept = (said, size)
+            call = max((item.number for item in items if type(item) is Called), default=0)
             # A finalizer or signal handler of the cell can have spoken in the lines above, on
-            # this very thread; then these items have gone out under that number.
+            # this very thread; then these items have gone out under that number. From here on
+            # nothing is made, so that no finalizer runs.
             if said.seq != self.said + 1:
                 continue
             self.said += 1
-            self._kept.append((said, size))
+            self._last_call = call or self._last_call
+            self._kept.append(kept)
             del self._pending[:count]
             self.pending_bytes -= size
             self.unacknowledged_bytes += size

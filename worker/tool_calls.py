@@ -54,6 +54,7 @@ class Calls:
         self._flush = flush
         self._main = threading.get_ident()
         self._last = 0
+        self._is_unsure = False
         self._open: dict[int, Open] = {}
         self._open_bytes = 0
 
@@ -75,14 +76,24 @@ class Calls:
         packed = bounded(self._link, arguments, path, "argument_bytes")
         self._count(len(packed))
         self._flush()
-        self._last += 1
-        number = self._last
+        number = self._next_number()
         future: Future[Any] = self._loop.create_future()
         self._open[number] = Open(future, tool, len(packed))
         line = self._own.step_line()
+        self._is_unsure = True  # until it is said: what a signal calls can raise anywhere in there
         self._link.say(Called(number, tool, packed, values.digest(packed), line))
+        self._last = number
+        self._is_unsure = False
         future.add_done_callback(lambda done: self._on_done(number, done))
         return future
+
+    def _next_number(self) -> int:
+        """One more than that of the last call that was said; one that was not is nobody's."""
+        if self._is_unsure:
+            self._last = self._link.last_call()
+            self._is_unsure = False
+            self._close(self._last + 1)
+        return self._last + 1
 
     def settle(self, taken: PackedInput) -> None:
         """Hand the outcome of a call to whoever awaits it."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import sys
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from types import FrameType
 from typing import Any
 
 import pytest
 from tidemark.protocol.packed import OutputKind
-from tidemark.protocol.worker_messages import Emitted
+from tidemark.protocol.worker_messages import Called, Emitted
 from tidemark.worker.exits import EXIT_DEFECT
 from tidemark.worker.link import Link
+from tidemark.worker.own_work import OwnWork
 from tidemark.worker.standby import Duty, Standby
+from tidemark.worker.tool_calls import Calls
 
 from fakes.waiting import until
 
@@ -105,6 +109,24 @@ def test_the_lock_is_held_however_a_signal_interrupts_who_waits() -> None:
             break
         moment += 1
     assert moment > 5
+
+
+def test_a_call_has_a_number_exactly_when_it_was_said() -> None:
+    moment = 1
+    while True:
+        link, _ = say()
+        with closing(asyncio.new_event_loop()) as loop:
+            calls = Calls(link, loop, OwnWork("cell.py", link.say), "cell", lambda: None)
+            interrupted = raises_at(moment, partial(calls.call, "search", {}, "arguments"))
+            calls.call("search", {}, "arguments")
+        message = link.speaker.stream.take()
+        assert message is not None
+        numbers = [item.number for item in message.items if isinstance(item, Called)]
+        assert numbers == list(range(1, len(numbers) + 1)), f"at moment {moment}"
+        if not interrupted:
+            break
+        moment += 1
+    assert moment > 20
 
 
 class _Told(deque[Any]):

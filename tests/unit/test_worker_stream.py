@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tidemark.protocol import limits
 from tidemark.protocol.packed import OutputKind, Reason
-from tidemark.protocol.worker_messages import Emitted, Finished, Item, Said, YieldAsked
+from tidemark.protocol.worker_messages import Called, Emitted, Finished, Item, Said, YieldAsked
 from tidemark.worker.stream import SAID_BYTES_MAX, Stream, StreamClosed
 
 
@@ -135,3 +135,14 @@ def test_nothing_follows_the_end() -> None:
     message = stream.take()
     assert message is not None
     assert len(message.items) == 1
+
+
+def test_the_last_call_is_known_pending_said_and_acknowledged() -> None:
+    stream = Stream()
+    assert stream.last_call == 0
+    stream.add(Called(1, "search", b"", b"0" * 16))
+    stream.add(text("a"))
+    assert stream.last_call == 1
+    stream.take()
+    stream.acknowledged(1)
+    assert stream.last_call == 1
