@@ -115,7 +115,9 @@ class Wire:
         header, body = frames
         # Kept first, and sent from the front alone: a finalizer of the cell's may speak in the
         # middle of this, on this very thread; then what it says is sent after all that was before.
-        self._unsent.extend(map(memoryview, zmtp.packed(header, body)))
+        # All parts are made before any is kept: making one can run a finalizer, too.
+        parts = [memoryview(part) for part in zmtp.packed(header, body)]
+        self._unsent.extend(parts)
         self.flush()
         return self._is_ready
 

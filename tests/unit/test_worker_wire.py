@@ -181,3 +181,28 @@ def test_one_that_is_sent_away_at_once_comes_back_more_and_more_slowly(
         patience.append(wire.patience_ms or 0)
     assert patience == sorted(patience)
     assert patience[-1] > 2 * patience[0] > 0
+
+
+def test_what_a_finalizer_says_is_not_put_into_the_middle_of_a_message(
+    wire: Wire, router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can run whenever something is made, if the cell has it so."""
+    connect(wire)
+    large = b"x" * 100_000
+    count = 0
+
+    def made(part: bytes) -> memoryview:
+        nonlocal count
+        count += 1
+        if count == 2:
+            wire.send([b"h", large])
+        return memoryview(part)
+
+    monkeypatch.setattr("tidemark.worker.wire.memoryview", made, raising=False)
+    wire.send([b"H", large])
+    received = []
+    while len(received) < 2:
+        wire.flush()
+        if router.socket.poll(10):
+            received.append(router.socket.recv_multipart()[1:])
+    assert received == [[b"h", large], [b"H", large]]
