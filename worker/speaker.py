@@ -14,7 +14,7 @@ from ..protocol.zygote_messages import Fork
 from .clock import CellClock
 from .isolation.quarters import Sockets
 from .steps import Steps
-from .stream import Stream
+from .stream import Stream, Ticks
 from .wire import Wire
 
 
@@ -46,6 +46,7 @@ class Speaker:
         self.clock: CellClock | None = None
         self.cell, self.incarnation = "", NO_LIFE
         self._wire = wire
+        self._unsaid: Ticks = ()
         self._must_greet = True
         self._on_connected: Callable[[], Sockets] | None = None
         self.journal = 0
@@ -61,9 +62,16 @@ class Speaker:
         if not self.stream.pending and (clock is None or not clock.is_crowded):
             return
         ticks, readings = ((), 0) if clock is None else clock.drain()
-        while (said := self.stream.take(ticks, readings)) is not None:
-            ticks = ()
-            self.send(said)
+        # Here and below nothing is called: at the end of the stack or the memory that would fail.
+        ticks = self._unsaid + ticks
+        self._unsaid = ()
+        try:
+            while (said := self.stream.take(ticks, readings)) is not None:
+                ticks = ()
+                self.send(said)
+        except BaseException:
+            self._unsaid = ticks + self._unsaid
+            raise
 
     def send(self, message: FromWorker) -> None:
         """Send a message, or note that the supervisor must be greeted when it is back."""

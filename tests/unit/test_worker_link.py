@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from tidemark.protocol.packed import OutputKind
 from tidemark.protocol.worker_messages import Called, Emitted
+from tidemark.worker.clock import CellClock
 from tidemark.worker.exits import EXIT_DEFECT
 from tidemark.worker.link import Link
 from tidemark.worker.own_work import OwnWork
@@ -164,3 +166,27 @@ def test_a_stand_by_that_fails_ends_the_process_even_if_it_cannot_say_why(
         standby.call()
         until(lambda: bool(statuses))
     assert statuses == [EXIT_DEFECT]
+
+
+def test_what_the_clock_has_shown_is_said_later_if_it_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At the end of the stack, say; a later life needs it all the same, in its order."""
+    link, _ = say()
+    now_ns = time.time_ns()
+    clock = link.speaker.clock = CellClock(now_ns, time.monotonic_ns(), now_ns - 10**9)
+
+    def fails(*_: object) -> None:
+        raise RecursionError
+
+    link.say(TEXT)
+    first = clock.reading()
+    with monkeypatch.context() as patch:
+        patch.setattr(link.speaker.stream, "take", fails)
+        with pytest.raises(RecursionError):
+            link.flush()
+    time.sleep(0.002)
+    second = clock.reading()
+    link.flush()
+    (message,) = link.speaker.stream.unacknowledged
+    assert message.ticks == ((1, first), (2, second))
