@@ -64,6 +64,8 @@ class _NoHearing:
 class _NoLink:
     """A link that leads nowhere; see `Link`."""
 
+    is_copy = False
+
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.remembered: dict[int, int] = {}

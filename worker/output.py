@@ -58,6 +58,8 @@ class Output:
 
     def write(self, text: str) -> None:
         """Put out text as a terminal would: up to the last end of line, the rest later."""
+        if self._link.is_copy:
+            return  # nobody hears it, and a thread that is not there may hold the lock
         with self._lock:
             self._partial.append(text)
             self._partial_size += len(text)
@@ -71,7 +73,7 @@ class Output:
 
     def flush_partial(self) -> None:
         """Put out what was kept back."""
-        if self._partial_size:
+        if self._partial_size and not self._link.is_copy:
             with self._lock:
                 whole = "".join(self._partial)
                 self._partial, self._partial_size = [], 0
@@ -113,6 +115,8 @@ class Output:
         self._emit(OutputKind.TEXT, printable(text), None)
 
     def _emit(self, kind: OutputKind, content: str, detail: str | None) -> None:
+        if self._link.is_copy:
+            return
         size = text_bytes(content)
         if size > limits.OUTPUT_ITEM_BYTES_MAX:
             self._end("output_item_bytes", limits.OUTPUT_ITEM_BYTES_MAX, size)

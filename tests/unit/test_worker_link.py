@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections import deque
@@ -21,6 +22,7 @@ from tidemark.protocol.worker_messages import Called, Emitted
 from tidemark.worker.clock import CellClock
 from tidemark.worker.exits import EXIT_DEFECT
 from tidemark.worker.link import Link
+from tidemark.worker.output import Output
 from tidemark.worker.own_work import OwnWork
 from tidemark.worker.standby import Duty, Standby
 from tidemark.worker.tool_calls import Calls
@@ -190,3 +192,28 @@ def test_what_the_clock_has_shown_is_said_later_if_it_fails(
     link.flush()
     (message,) = link.speaker.stream.unacknowledged
     assert message.ticks == ((1, first), (2, second))
+
+
+def test_a_copy_of_the_process_does_not_wait_for_threads_that_are_not_there() -> None:
+    """Another thread was putting something out when the cell forked."""
+    link, _ = say()
+    output = Output(link, OwnWork("cell.py", link.say), None)
+    output.write("kept back")
+    taken, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with output._lock:
+            taken.set()
+            over.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    taken.wait()
+    link._is_copy = True
+    copy = threading.Thread(target=lambda: (output.text("a"), output.write("b\n")), daemon=True)
+    copy.start()
+    copy.join(0.5)
+    hangs = copy.is_alive()
+    over.set()
+    holder.join()
+    assert not hangs
