@@ -85,7 +85,7 @@ class Hearing:
             with suppress(KeyError):
                 poll.unregister(self._wire.fileno())
             poll.poll()
-            self.gate_bell.silence()
+            self._silence()
             self.cell_sleeps = False
             return
         self._standby.rest()
@@ -104,8 +104,13 @@ class Hearing:
         wire = self._wire.fileno()
         if all(descriptor == wire for descriptor, _ in poll.poll(patience_ms)):
             return True
-        self.gate_bell.silence()
+        self._silence()
         return False
+
+    def _silence(self) -> None:
+        # What a signal calls can fork; in the copy the bell is still that of the original.
+        if not self._link.is_copy:
+            self.gate_bell.silence()
 
     def open_gate(self) -> None:
         """Let the cell's thread look at its inputs again."""

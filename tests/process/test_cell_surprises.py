@@ -148,3 +148,27 @@ if child:
     _, finished = cell.finish()
     assert finished.value is not None
     assert values.decode(finished.value) == status
+
+
+@only_without_walls
+def test_a_copy_that_a_signal_has_made_of_a_waiting_cell_does_not_keep_it_from_waking(
+    cell: CellEnd,
+) -> None:
+    source = """
+import os, signal, threading, time
+def on_signal(*_):
+    if os.fork() == 0:
+        time.sleep(0.1)  # then it goes on, where the cell waits
+        return
+    text("forked")
+    time.sleep(0.3)
+signal.signal(signal.SIGUSR1, on_signal)
+threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+text(await tools.search())
+"""
+    cell.start(source)
+    cell.until(Called)
+    cell.until(Emitted)
+    cell.deliver(result(1, 1, "tide"))
+    texts, _ = cell.texts(Finished)
+    assert texts == ["tide"]
