@@ -172,3 +172,12 @@ text(await tools.search())
     cell.deliver(result(1, 1, "tide"))
     texts, _ = cell.texts(Finished)
     assert texts == ["tide"]
+
+
+@only_without_walls
+def test_the_main_thread_has_the_number_of_its_process(cell: CellEnd) -> None:
+    source = """
+import os, threading
+print(threading.main_thread().native_id == threading.get_native_id() == os.getpid())
+"""
+    assert run(cell, source)[0] == ["true\n"]
