@@ -28,6 +28,7 @@ from .reproducible import Reproducible
 from .roll import NO_PLACE, Roll
 
 ENDED_MAX: Final = 100_000  # ends that no supervisor has noted; the oldest are dropped
+NO_DESCRIPTOR: Final = -1
 LAST_REAP_S: Final = 1.0
 REAP_AGAIN_S: Final = 0.001
 
@@ -90,13 +91,18 @@ class Nursery:
             raise
         if pid == 0:
             self._be(inside, berth, door)
+        pidfd = NO_DESCRIPTOR
         try:
             pidfd = os.pidfd_open(pid)
             outside = quarters.number_outside(pid, pidfd)
         except OSError:  # no descriptor is left; the end of an unknown child is of no interest
             os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)  # its user number and its cage are another's next
+            if pidfd != NO_DESCRIPTOR:
+                os.close(pidfd)
             door.close()
             self.roll.give_up(place)
+            self._vacate(berth)
             raise
         child = Child(place, pid, outside, pidfd, berth, door)
         self.roll.add(message.token, child)

@@ -187,7 +187,8 @@ def test_what_the_clock_has_shown_is_said_later_if_it_fails(
         patch.setattr(link.speaker.stream, "take", fails)
         with pytest.raises(RecursionError):
             link.flush()
-    time.sleep(0.002)
+    later = time.monotonic() + 0.002
+    until(lambda: time.monotonic() > later)
     second = clock.reading()
     link.flush()
     (message,) = link.speaker.stream.unacknowledged
