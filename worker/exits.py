@@ -14,6 +14,7 @@ EXIT_PROTOCOL: Final = 76
 EXIT_ORPHAN: Final = 79
 EXIT_UNSEALED: Final = 80
 EXIT_CUT_OFF: Final = 81
+EXIT_NO_MEMORY: Final = 82
 
 MEANINGS: Final[dict[int, str]] = {
     EXIT_DEFECT: "a defect of the worker itself",
@@ -21,4 +22,5 @@ MEANINGS: Final[dict[int, str]] = {
     EXIT_ORPHAN: "the zygote was gone before the worker was confined",
     EXIT_UNSEALED: "the worker could not be confined",
     EXIT_CUT_OFF: "the supervisor is gone, and a worker at this level cannot connect again",
+    EXIT_NO_MEMORY: "no memory was left to say how the cell has ended",
 }

@@ -12,7 +12,7 @@ from typing import NoReturn
 from ..protocol.zygote_messages import Fork
 from .confinement import Ties, begin_session, confine, limit_memory
 from .dress_rehearsal import rehearse_cell
-from .exits import EXIT_DEFECT
+from .exits import EXIT_DEFECT, EXIT_NO_MEMORY
 from .isolation.levels import Level, Unsealed
 from .isolation.quarters import Berth, Quarters, Sockets
 from .layette import Layette
@@ -64,6 +64,8 @@ def live(
             berth.work = quarters.work_of(start.cell)
             os.environ.update(HOME=berth.work, TMPDIR=berth.work)
         Run(start, link, loop, reproducible).to_the_end()
+    except MemoryError:
+        os._exit(EXIT_NO_MEMORY)  # the cell has used all that it may, and nothing can be told
     except BaseException:  # noqa: BLE001 - ends the process
         traceback.print_exc(file=sys.__stderr__)
     finally:

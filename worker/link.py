@@ -17,7 +17,7 @@ from ..protocol.packed import PackedInput, Reason
 from ..protocol.worker_messages import Fetch, Finished, Item, Start
 from ..protocol.zygote_messages import Fork
 from .answers import Unbelievable
-from .exits import EXIT_COPY_FAILED, EXIT_DEFECT, EXIT_DONE
+from .exits import EXIT_COPY_FAILED, EXIT_DEFECT, EXIT_DONE, EXIT_NO_MEMORY
 from .hearing import Hearing
 from .isolation.quarters import Sockets
 from .speaker import Asked, Speaker
@@ -156,6 +156,8 @@ class Link:
                     taken = self.steps.taken if self.steps is not None else 0
                     self.speaker.stream.add(Finished(reason, error, value, taken))
                     self.hearing.send()
+        except MemoryError:
+            os._exit(EXIT_NO_MEMORY)
         except BaseException:  # noqa: BLE001 - ends the process: a completion must not be lost
             os._exit(EXIT_DEFECT)
         self.park()

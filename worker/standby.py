@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..protocol import limits
 from .bell import Alarm, Bell
-from .exits import EXIT_DEFECT
+from .exits import EXIT_DEFECT, EXIT_NO_MEMORY
 from .signals import block_all
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class Standby:
                     self._on_duty.poll(FLUSH_AGE_MS if duty is Duty.LOOK else None)
                 self._bell.silence()
                 duty = self._hearing.stand_by()
+        except MemoryError:
+            os._exit(EXIT_NO_MEMORY)  # the cell has used all that it may
         except BaseException:  # noqa: BLE001 - ends the process: nobody else would notice
             traceback.print_exc(file=sys.__stderr__)
         finally:

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from tidemark.protocol import limits
 from tidemark.worker import scratch, traces
+from tidemark.worker.end_causes import cause
+from tidemark.worker.exits import EXIT_DEFECT, EXIT_NO_MEMORY
+from tidemark.worker.isolation.quarters import Berth
 from tidemark.worker.output import image_uri, printable
 from tidemark.worker.timers import SECOND_NS, SWEEP_MIN, Timers
 
@@ -60,6 +63,13 @@ def test_a_long_traceback_keeps_head_and_tail() -> None:
     assert text.endswith("\nlast")
     assert "bytes left out" in text
     assert len(text) <= limits.TRACEBACK_BYTES_MAX
+
+
+def test_a_worker_that_had_no_memory_to_say_so_has_ended_by_its_limit() -> None:
+    limited = Berth("work", limits.Limits(memory_bytes=1_000))
+    assert cause(EXIT_NO_MEMORY, 0, limited) == ("memory_bytes", 1_000)
+    assert cause(EXIT_DEFECT, 0, limited) == ("", 0)
+    assert cause(EXIT_NO_MEMORY, 0, Berth("work", limits.Limits())) == ("", 0)
 
 
 def chain(length: int) -> BaseException:
