@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import threading
 import traceback
 from typing import NoReturn
 
@@ -49,8 +48,6 @@ def live(
             ties.confess(str(error))
         if not fork.cell:
             rehearse_cell(reproducible)
-        # A fork without Python's hooks leaves the zygote's number there.
-        threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
         # Also where nothing was rehearsed: asyncio forgets it at a fork with hooks since 3.12.
         asyncio.set_event_loop(layette.loop)
         link, loop = layette.link, layette.loop

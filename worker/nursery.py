@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -111,6 +112,8 @@ class Nursery:
     def _be(self, message: Fork, berth: Berth, door: Door) -> NoReturn:
         try:
             self._confessions.forget()
+            # A fork without Python's hooks leaves the zygote's number there.
+            threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
             ties = Ties(message.token, self._confessions.told, door=door.descriptor)
             rest = self._pid, self._signals, self._reproducible, self._layette
             live(message, self._quarters, berth, ties, *rest)

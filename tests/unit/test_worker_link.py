@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import os
 import socket
 import sys
@@ -18,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from tidemark.protocol.errors import ToolError
 from tidemark.protocol.packed import OutputKind
 from tidemark.protocol.worker_messages import Called, Emitted
 from tidemark.worker.clock import CellClock
@@ -26,7 +28,6 @@ from tidemark.worker.link import Link
 from tidemark.worker.output import Output
 from tidemark.worker.own_work import OwnWork
 from tidemark.worker.standby import Duty, Standby
-from tidemark.worker.tool_calls import Calls
 
 from fakes.waiting import until
 
@@ -118,12 +119,15 @@ def test_the_lock_is_held_however_a_signal_interrupts_who_waits() -> None:
     assert moment > 5
 
 
-def test_a_call_has_a_number_exactly_when_it_was_said() -> None:
+def test_a_call_has_a_number_exactly_when_it_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever imports it has a `ToolError` as cells see it.
+    monkeypatch.setattr(ToolError, "__module__", ToolError.__module__)
+    tool_calls = importlib.import_module("tidemark.worker.tool_calls")
     moment = 1
     while True:
         link, _ = say()
         with closing(asyncio.new_event_loop()) as loop:
-            calls = Calls(link, loop, OwnWork("cell.py", link.say), "cell", lambda: None)
+            calls = tool_calls.Calls(link, loop, OwnWork("cell.py", link.say), "cell", lambda: None)
             interrupted = raises_at(moment, partial(calls.call, "search", {}, "arguments"))
             calls.call("search", {}, "arguments")
         message = link.speaker.stream.take()
