@@ -43,7 +43,8 @@ class Waiters:
         except TidemarkError:
             return  # whoever takes the result gets it
         except asyncio.CancelledError as cancelled:
-            if self._futures.get(number) is future:
+            # One that is settled is kept: the answer came as we were cancelled, and comes once.
+            if future.cancelled() and self._futures.get(number) is future:
                 self._futures[number] = loop.create_future()  # it can be waited for again
             task = asyncio.current_task()
             if cancelled.args == (_LATE,) and not (task is not None and task.cancelling()):
