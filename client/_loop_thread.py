@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, TypeVar
@@ -17,13 +18,19 @@ class LoopThread:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self.stopped = False
+        self._owner = 0  # the process that the thread began in
+        self._is_stopped = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing runs here any more; so it is in a forked process, which has no thread."""
+        return self._is_stopped or self._owner not in (0, os.getpid())
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The coroutine's result. Ctrl-C cancels it, and what is lost by that can be had again.
 
         Raises:
-            ValueError: it has been stopped.
+            ValueError: it has been stopped, or is that of the process which forked this one.
             RuntimeError: called by code that runs on this very loop, which would wait for ever.
         """
         if threading.current_thread() is self._thread:
@@ -34,6 +41,8 @@ class LoopThread:
             )
         if self.stopped:
             coroutine.close()
+            if not self._is_stopped:
+                raise ValueError("this session is the parent process's; open one of your own")
             raise ValueError("this session has been closed; open a new one")
         try:
             loop = self._started()
@@ -65,7 +74,9 @@ class LoopThread:
 
     def stop(self) -> None:
         """End the thread, cancelling what still runs."""
-        self.stopped = True
+        if self.stopped:
+            return
+        self._is_stopped = True
         loop, thread = self._loop, self._thread
         self._loop = self._thread = None
         if loop is not None and thread is not None:
@@ -79,6 +90,7 @@ class LoopThread:
                 target=_serve, args=(loop,), name="tidemark-session", daemon=True
             )
             self._loop = loop
+            self._owner = os.getpid()
             self._thread.start()
         return self._loop
 

@@ -119,11 +119,13 @@ class StatePlace:
 class PrivatePlace:
     """A temporary directory with a supervisor of this host's own, which ends with the host.
 
-    Its supervisors follow one another on the same directory. Thread-safe.
+    Its supervisors follow one another on the same directory. Thread-safe. In a process forked from
+    this host it is the parent's still: there `end` and `cut` only close the copy of the lifeline.
     """
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
+        self._owner = os.getpid()
         self._starting = threading.Lock()
         self._lifeline_lock = threading.Lock()
         self._directory: Path | None = None
@@ -161,6 +163,7 @@ class PrivatePlace:
                 raise GoneForGood(_SESSION_CLOSED)
             if self._directory is None:
                 self._directory = Path(tempfile.mkdtemp(prefix="tidemark-"))
+                self._owner = os.getpid()
                 atexit.register(self.end)
             return self._start(self._directory)
 
@@ -225,16 +228,29 @@ class PrivatePlace:
 
     def cut(self) -> None:
         """Tell the supervisor to end, without waiting."""
+        if self._is_inherited:
+            self._drop_lifeline()  # a lock may be held for ever by a thread that was not forked
+            return
         with self._lifeline_lock:
-            if self._lifeline is not None:
-                os.close(self._lifeline)
-                self._lifeline = None
+            self._drop_lifeline()
+
+    def _drop_lifeline(self) -> None:
+        lifeline, self._lifeline = self._lifeline, None
+        if lifeline is not None:
+            os.close(lifeline)
+
+    @property
+    def _is_inherited(self) -> bool:
+        """Whether this is a copy in a forked process, and the supervisor is its parent's."""
+        return os.getpid() != self._owner
 
     def end(self) -> None:
         """End it, also one that is starting, and remove its directory; waits 5 s, then kills it."""
         atexit.unregister(self.end)
         self._is_over = True
         self.cut()
+        if self._is_inherited:
+            return
         with self._starting:
             life = self._life
             if life is not None and not life.has_ended(_END_SECONDS_MAX):
