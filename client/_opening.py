@@ -30,6 +30,7 @@ _LEAVE_SECONDS_MAX: Final = 10.0
 _ROUNDS: Final = 3
 _DRAINED_SECONDS: Final = 0.6  # a supervisor that is ending has ended by then
 _TOKEN_BYTES: Final = 16
+_CLOSED: Final = "this session has been closed; open a new one"
 
 
 class Opening:
@@ -54,7 +55,7 @@ class Opening:
         self._on_notify = on_notify
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
-        self._left = False
+        self._leaving: CloseSession | Detach | None = None
 
     @property
     def connection(self) -> Connection | None:
@@ -71,16 +72,20 @@ class Opening:
         """The connection, opened now if this is the first use.
 
         Raises:
-            ValueError: it has been left.
+            ValueError: it has been left, perhaps while this opened it.
             TidemarkError: no supervisor, or it refuses.
         """
         if self._connection is not None:
             return self._connection
         async with self._lock:
-            if self._left:
-                raise ValueError("this session has been closed; open a new one")
+            if self._leaving is not None:
+                raise ValueError(_CLOSED)
             if self._connection is None:
-                self._connection = await self._open()
+                connection = await self._open()
+                if self._leaving is not None:  # set meanwhile; nobody else has this connection
+                    await self._let_go(connection, self._leaving)
+                    raise ValueError(_CLOSED)
+                self._connection = connection
         return self._connection
 
     async def _open(self) -> Connection:
@@ -135,13 +140,20 @@ class Opening:
     async def leave(self, ask: CloseSession | Detach) -> None:
         """Say this, then let everything go. What was not opened is only marked as left.
 
+        While another task opens it, this waits until that one has let go of everything.
+
         Raises:
             SupervisorUnavailableError: nobody answered; what it does about the cells is not known.
         """
-        self._left = True
+        self._leaving = ask
         connection, self._connection = self._connection, None
-        if connection is None:
+        if connection is not None:
+            await self._let_go(connection, ask)
             return
+        async with self._lock:
+            pass
+
+    async def _let_go(self, connection: Connection, ask: CloseSession | Detach) -> None:
         try:
             if not (isinstance(self._place, PrivatePlace) and connection.is_down):
                 await _say_goodbye(connection, ask)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import tidemark
+from tidemark.client._places import PrivatePlace
 
 from fakes.process_watch import stopped
 from fakes.waiting import until
@@ -231,6 +232,36 @@ def test_requests_that_wait_when_a_host_leaves_are_told(tmp_path: Path) -> None:
     told = asyncio.run(host())
     assert [type(error) for error in told] == [tidemark.SupervisorUnavailableError] * 2
     assert "ask again from a session that is open" in str(told[0])
+
+
+def test_a_session_that_is_left_while_it_opens_is_left_open_by_nobody(tmp_path: Path) -> None:
+    async def left_while_opening(session: tidemark.AsyncSession, leave: str) -> None:
+        creating = asyncio.create_task(session.create_cell("await asyncio.sleep(100)"))
+        await asyncio.sleep(0)  # now it opens
+        await getattr(session, leave)()
+        for made in (creating, session.create_cell("1")):
+            with pytest.raises(ValueError, match="has been closed"):
+                await made
+
+    async def hosts() -> None:
+        private = tidemark.AsyncSession(isolation="process")
+        await left_while_opening(private, "close")
+        place = private._opening._place
+        assert isinstance(place, PrivatePlace)
+        assert place._life is not None
+        assert place._life.has_ended()
+        assert place._directory is not None
+        assert not place._directory.exists()
+        state = tmp_path / "state"
+        lasting = tidemark.AsyncSession("s", state=state, isolation="process")
+        await left_while_opening(lasting, "detach")
+        async with tidemark.AsyncSession("s", state=state) as successor:  # nobody holds it
+            assert await successor.cells() == ()
+        async with tidemark.connect_async(state) as client:
+            pid = (await client.info()).pid
+        os.kill(pid, signal.SIGTERM)
+
+    asyncio.run(hosts())
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
