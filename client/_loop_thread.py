@@ -9,6 +9,8 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, TypeVar
 
+from ..protocol.limits import CANCEL_GRACE_MS
+
 T = TypeVar("T")
 
 
@@ -73,7 +75,7 @@ class LoopThread:
                 self.run(close())
 
     def stop(self) -> None:
-        """End the thread, cancelling what still runs."""
+        """End the thread, cancelling what still runs; what goes on all the same is abandoned."""
         if self.stopped:
             return
         self._is_stopped = True
@@ -107,7 +109,8 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         for task in tasks:
             task.cancel()
         if tasks:
-            loop.run_until_complete(asyncio.wait(tasks))
+            # Such as an async tool that ignores that it is cancelled.
+            loop.run_until_complete(asyncio.wait(tasks, timeout=CANCEL_GRACE_MS / 1_000))
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         asyncio.set_event_loop(None)

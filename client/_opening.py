@@ -68,6 +68,10 @@ class Opening:
         attached = self._connection.core.attached if self._connection else None
         return attached.session if attached else ""
 
+    @property
+    def _is_left(self) -> bool:
+        return self._leaving is not None
+
     async def opened(self) -> Connection:
         """The connection, opened now if this is the first use.
 
@@ -78,7 +82,7 @@ class Opening:
         if self._connection is not None:
             return self._connection
         async with self._lock:
-            if self._leaving is not None:
+            if self._is_left:
                 raise ValueError(_CLOSED)
             if self._connection is None:
                 connection = await self._open()
