@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
+import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from ..protocol.limits import CANCEL_GRACE_MS
+
+_LOG: Final = logging.getLogger("tidemark")
 
 T = TypeVar("T")
 
@@ -22,6 +26,9 @@ class LoopThread:
         self._thread: threading.Thread | None = None
         self._owner = 0  # the process that the thread began in
         self._is_stopped = False
+        self._has_ended = False
+        self._waiting: set[concurrent.futures.Future[Any]] = set()
+        self._lock = threading.Lock()  # of the two above, so that nobody waits for a thread's past
 
     @property
     def stopped(self) -> bool:
@@ -33,7 +40,8 @@ class LoopThread:
 
         Raises:
             ValueError: it has been stopped, or is that of the process which forked this one.
-            RuntimeError: called by code that runs on this very loop, which would wait for ever.
+            RuntimeError: called by code that runs on this very loop, which would wait for ever; or
+                the loop has been stopped by code that runs on it.
         """
         if threading.current_thread() is self._thread:
             coroutine.close()
@@ -47,18 +55,21 @@ class LoopThread:
                 raise ValueError("this session is the parent process's; open one of your own")
             raise ValueError("this session has been closed; open a new one")
         try:
-            loop = self._started()
+            future = self._submitted(coroutine)
         except BaseException:
             coroutine.close()  # interrupted before it began
             raise
-        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
         try:
             return future.result()
         except concurrent.futures.CancelledError:
+            if self._has_ended and not self._is_stopped:
+                raise _ended() from None
             raise ValueError("the session was closed while this call waited") from None
         except BaseException:
             future.cancel()  # an interrupt of this thread; a failed coroutine is done already
             raise
+        finally:
+            self._waiting.discard(future)
 
     def iterate(self, iterator: AsyncIterator[T]) -> Iterator[T]:
         """The items of an async iterator, each fetched when it is asked for."""
@@ -82,36 +93,72 @@ class LoopThread:
         loop, thread = self._loop, self._thread
         self._loop = self._thread = None
         if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            with contextlib.suppress(RuntimeError):  # closed: it has ended by itself
+                loop.call_soon_threadsafe(loop.stop)
             thread.join()
+
+    def _submitted(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        loop = self._started()
+        with self._lock:
+            if self._has_ended:
+                raise _ended()
+            future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+            self._waiting.add(future)
+        return future
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             loop = asyncio.new_event_loop()
             self._thread = threading.Thread(
-                target=_serve, args=(loop,), name="tidemark-session", daemon=True
+                target=self._serve, args=(loop,), name="tidemark-session", daemon=True
             )
             self._loop = loop
             self._owner = os.getpid()
             self._thread.start()
         return self._loop
 
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            self._run_on(loop)
+            _cancel_all(loop)
+        finally:
+            with self._lock:
+                self._has_ended = True
+                left = tuple(self._waiting)
+            for future in left:
+                future.cancel()
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    def _run_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Until the loop is stopped. A task of foreign code that exits is no reason to stop."""
+        while True:
+            try:
+                loop.run_forever()
+            except (KeyboardInterrupt, SystemExit):
+                _LOG.exception("a task on the session's loop tried to end its thread")
+                if not self._is_stopped:
+                    continue
+            return
+
 
 async def _next(iterator: AsyncIterator[T]) -> T:
     return await anext(iterator)
 
 
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            # Such as an async tool that ignores that it is cancelled.
-            loop.run_until_complete(asyncio.wait(tasks, timeout=CANCEL_GRACE_MS / 1_000))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        # Such as an async tool that ignores that it is cancelled.
+        loop.run_until_complete(asyncio.wait(tasks, timeout=CANCEL_GRACE_MS / 1_000))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+
+
+def _ended() -> RuntimeError:
+    return RuntimeError(
+        "the loop of this session was stopped by code that runs on it, such as an async tool; "
+        "open a new session"
+    )

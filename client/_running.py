@@ -172,8 +172,7 @@ class ToolBench:
             async with asyncio.timeout(tool.spec.timeout_ns / 1e9 or None) as limit:
                 result = await _called(tool.function, args, kwargs)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if _was_cancelled_by_us():
                 raise
             return failed("CancelledError")  # of the tool's own making
         except TimeoutError as error:
@@ -181,11 +180,25 @@ class ToolBench:
                 allowed = tool.spec.timeout_ns / 1e9
                 return failed(f"TimeoutError: {tool.spec.name} took longer than {allowed:g} s")
             return failed_by(error)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - foreign code
+        except GeneratorExit:
+            raise  # this was abandoned, and its loop is closed
+        except BaseException as error:
+            if _is_for_the_program(error):
+                raise
             return failed_by(error)
         return result_of(tool, result)
+
+
+def _is_for_the_program(error: BaseException) -> bool:
+    """Whether this is Ctrl-C, which Python raises in the main thread only."""
+    in_main = threading.current_thread() is threading.main_thread()
+    return isinstance(error, KeyboardInterrupt) and in_main
+
+
+def _was_cancelled_by_us() -> bool:
+    """Whether a CancelledError of this task is one that somebody here asked for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _called(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -246,7 +259,7 @@ class NoticeDesk:
             self._handled(notice.cell, notice.number)
             return
         self._queue.put_nowait(notice)
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._serve(self._on_notify))
 
     def close(self) -> None:
@@ -262,6 +275,12 @@ class NoticeDesk:
                 result = on_notify(notification)
                 if inspect.isawaitable(result):
                     await result
-            except Exception:  # noqa: BLE001 - foreign code; its failure is not the cell's
+            except GeneratorExit:
+                raise  # this was abandoned, and its loop is closed
+            except BaseException as error:
+                cancelled = isinstance(error, asyncio.CancelledError) and _was_cancelled_by_us()
+                if cancelled or _is_for_the_program(error):
+                    raise
+                # Foreign code: its failure is neither the cell's nor that of later notifications.
                 _LOG.exception("on_notify failed on %r", notification)
             self._handled(notice.cell, notice.number)

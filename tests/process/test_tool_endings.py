@@ -223,3 +223,40 @@ def test_a_callback_that_fails_or_is_async_keeps_the_order(open_session: Any) ->
     completed(session.create_cell("for n in range(10): notify('x')"))
     until(lambda: len(heard) == 10)
     assert heard == list(range(1, 11))
+
+
+def test_code_of_a_host_that_exits_does_not_end_its_session(open_session: Any) -> None:
+    told: list[int] = []
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    async def interrupt_here() -> None:
+        raise KeyboardInterrupt
+
+    async def leave_in_a_task() -> str:
+        async def leave() -> None:
+            raise SystemExit(3)
+
+        await asyncio.wait([asyncio.ensure_future(leave())])
+        return "left"
+
+    def on_notify(notification: tidemark.Notification) -> None:
+        told.append(notification.number)
+        raise SystemExit(1)
+
+    tools = [interrupt, interrupt_here, leave_in_a_task]
+    session = open_session(tools=tools, on_notify=on_notify)
+    cell = session.create_cell("""
+notify("a")
+for tool in (tools.interrupt, tools.interrupt_here):
+    try: await tool()
+    except ToolError as error: text(error)
+text(await tools.leave_in_a_task())
+notify("b")
+""")
+    end = completed(cell)
+    assert end.reason == "ended"
+    texts = [item.text for item in end.output if isinstance(item, tidemark.Text)]
+    assert texts == ["KeyboardInterrupt", "KeyboardInterrupt", "left"]
+    until(lambda: told == [1, 2], what="both notifications")

@@ -43,3 +43,35 @@ def test_what_ignores_that_it_is_cancelled_does_not_hold_up_the_end(thread: Loop
     released.set()
     ending.join()
     assert took < END_SECONDS_MAX
+
+
+async def one() -> int:
+    return 1
+
+
+def test_a_task_that_exits_does_not_end_the_thread(thread: LoopThread) -> None:
+    async def leave(error: BaseException) -> None:
+        raise error
+
+    async def begin() -> None:
+        tasks = [
+            asyncio.ensure_future(leave(error)) for error in (SystemExit(3), KeyboardInterrupt())
+        ]
+        await asyncio.wait(tasks)
+        assert [type(task.exception()) for task in tasks] == [SystemExit, KeyboardInterrupt]
+
+    thread.run(begin())
+    assert thread.run(one()) == 1
+
+
+def test_nobody_waits_for_a_loop_that_was_stopped_by_code_on_it(thread: LoopThread) -> None:
+    async def stop() -> None:
+        asyncio.get_running_loop().stop()
+        await asyncio.Event().wait()
+
+    for call in (stop, one, one):
+        with pytest.raises(RuntimeError, match="open a new session"):
+            thread.run(call())
+    thread.stop()
+    with pytest.raises(ValueError, match="has been closed"):
+        thread.run(one())

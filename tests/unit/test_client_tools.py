@@ -12,6 +12,7 @@ from typing import Any, Literal, Optional
 import pytest
 from tidemark.client._fit import Misfit, fit
 from tidemark.client._held import Outcome
+from tidemark.client._loop_thread import LoopThread
 from tidemark.client._running import ToolBench, current_call, in_thread
 from tidemark.client._tools import Tool, WrongCall, bounded, exposed_name, offered_tools
 from tidemark.protocol import values
@@ -259,6 +260,22 @@ def test_failures_become_messages() -> None:
         )
 
     run(test)
+
+
+def test_no_tool_ends_the_thread_of_a_blocking_session() -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    async def interrupt_here() -> None:
+        raise KeyboardInterrupt
+
+    async def test() -> list[str]:
+        bench = Bench(interrupt, interrupt_here)
+        return [await bench.run("interrupt"), await bench.run("interrupt_here")]
+
+    thread = LoopThread()
+    assert thread.run(test()) == ["KeyboardInterrupt"] * 2
+    thread.stop()
 
 
 def test_a_cancelled_call_reaches_its_coroutine_and_ends_once() -> None:
