@@ -195,7 +195,7 @@ def was_killed(directory: Path) -> bool:
 def _is_held(directory: Path) -> bool:
     try:
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return False
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 FAILED: Final = 1
@@ -22,16 +20,3 @@ class UsageError(CommandError):
     """The command was called in a way that cannot work."""
 
     status = WRONG_USAGE
-
-
-@contextmanager
-def told_as_wrong_usage() -> Iterator[None]:
-    """What the library does not take as an argument is a wrong argument of the command.
-
-    Raises:
-        UsageError: instead of `ValueError`.
-    """
-    try:
-        yield
-    except ValueError as error:
-        raise UsageError(str(error)) from error

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from .failures import told_as_wrong_usage
 from .place import place_of
 from .rendering import json_line, plain
 from .terminal import Screen, Style, counted, cut, duration, printable, standard_screen
@@ -37,8 +36,7 @@ _STATE_STYLE: Final = {
 
 def list_cells(options: argparse.Namespace) -> int:
     """Print them; all are read, also those that are only counted."""
-    with told_as_wrong_usage():
-        found = asyncio.run(_fetch(options))
+    found = asyncio.run(_fetch(options))
     screen = standard_screen()
     shown = found[: options.limit] if options.limit else found
     if options.json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..protocol.errors import WrongCellKindError
 from ..protocol.frontier import Completed, Frontier, Resumed, Terminated
-from .failures import UsageError, told_as_wrong_usage
+from .failures import UsageError
 from .place import place_again, place_of
 from .printing import JsonPrinter, Printer, TextPrinter
 from .rendering import frontier_lines, json_line, plain
@@ -40,8 +40,7 @@ def about_one_cell(options: argparse.Namespace) -> int:
     """Do what the verb says; the exit status."""
     if options.verb == "resume" and not (options.timeout >= 0):
         raise UsageError(f"--timeout {options.timeout:g}: give seconds, 0 or more")
-    with told_as_wrong_usage():
-        return asyncio.run(_about(options, standard_screen()))
+    return asyncio.run(_about(options, standard_screen()))
 
 
 async def _about(options: argparse.Namespace, screen: Screen) -> int:

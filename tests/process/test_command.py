@@ -430,18 +430,6 @@ def test_a_cell_that_is_not_there(served: Path) -> None:
         assert ran.stderr.startswith("tidemark: "), verb
 
 
-def test_arguments_that_no_cell_or_session_can_have(served: Path, place: Path) -> None:
-    for arguments in (("show", "a\udcff"), ("show", "c" * 300), ("ps", "--session", "a\udcff")):
-        ran = tidemark(*arguments, "--state", served)
-        assert (ran.returncode, ran.stdout) == (2, ""), arguments
-        assert "Traceback" not in ran.stderr
-        assert ran.stderr.startswith("tidemark: "), arguments
-    (place / "file").touch()
-    ran = tidemark("ps", "--state", place / "file")
-    assert ran.returncode == 1
-    assert "Traceback" not in ran.stderr
-
-
 def test_nobody_there(place: Path) -> None:
     before = time.monotonic()
     ran = tidemark("ps", "--endpoint", f"ipc://{place}/nobody.sock")
