@@ -170,7 +170,7 @@ def find(state: str | os.PathLike[str]) -> Found | Started:
         SupervisorUnavailableError: there is nothing to look at.
     """
     directory = Path(os.path.abspath(os.fspath(state)))
-    if not (directory / "journal.db").exists() and not _is_held(directory):
+    if not os.path.exists(directory / "journal.db") and not _is_held(directory):
         raise SupervisorUnavailableError(
             f"{directory} is no state directory (it has no journal); start one with "
             f"`tidemark serve --state {directory}`"
@@ -193,10 +193,19 @@ def was_killed(directory: Path) -> bool:
 
 
 def _is_held(directory: Path) -> bool:
+    """Whether a supervisor has this directory now.
+
+    Raises:
+        SupervisorUnavailableError: that cannot be told.
+    """
     try:
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise SupervisorUnavailableError(
+            f"{directory} cannot be looked at ({error}); name a state directory that you may use"
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

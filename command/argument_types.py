@@ -24,6 +24,34 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
+def one_name(text: str) -> str:
+    """A cell's id or a session's name: text that a request can carry."""
+    from ..protocol.limits import NAME_BYTES_MAX
+
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not UTF-8") from None
+    if size > NAME_BYTES_MAX:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r}... has {size:,} bytes, at most {NAME_BYTES_MAX} are possible"
+        )
+    return text
+
+
+def generation_number(text: str) -> int:
+    """A frontier's number; what it means, the supervisor decides."""
+    from ..protocol.limits import INTEGER_MAX, INTEGER_MIN
+
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no whole number") from None
+    if not INTEGER_MIN <= number <= INTEGER_MAX:
+        raise argparse.ArgumentTypeError(f"{text:.40} is no generation: it must fit in 64 bits")
+    return number
+
+
 def row_limit(text: str) -> int:
     """A number of rows; 0 is all."""
     number = int(text)

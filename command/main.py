@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from .. import __version__
-from .argument_types import given_input, row_limit
+from .argument_types import generation_number, given_input, one_name, row_limit
 from .failures import BY_SIGNAL, FAILED, READER_GONE, WRONG_USAGE, CommandError, UsageError
 
 _SIGINT: Final = 2
@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         give_up()  # the reader has gone, as `head` does
         return READER_GONE
+    except OSError as error:
+        return _fail(str(error), FAILED)
     except KeyboardInterrupt:
         return BY_SIGNAL + _SIGINT
     return status
@@ -112,6 +114,11 @@ def _add_place(parser: argparse.ArgumentParser, *, required: bool) -> None:
     either.add_argument(
         "--endpoint", metavar="ipc:///PATH", help="the supervisor that listens here"
     )
+
+
+def _add_cell(parser: argparse.ArgumentParser) -> None:
+    about = "the cell's id; `tidemark ps` lists them"
+    parser.add_argument("cell", metavar="CELL", type=one_name, help=about)
 
 
 # -- run ------------------------------------------------------------------------------------------
@@ -255,7 +262,8 @@ def _add_ps(commands: Subparsers) -> None:
         choices=_STATES,
         help=f"{', '.join(_STATES[:-1])}, or {_STATES[-1]}",
     )
-    parser.add_argument("--session", metavar="NAME", help="cells of this session")
+    about = "cells of this session"
+    parser.add_argument("--session", metavar="NAME", type=one_name, help=about)
     parser.add_argument(
         "--limit", metavar="N", type=row_limit, default=50, help="rows to show (default 50); 0: all"
     )
@@ -295,10 +303,10 @@ def _add_about_one_cell(commands: Subparsers) -> None:
     for name, (about, examples) in _ABOUT_ONE_CELL.items():
         parser = _command(commands, name, _about_one_cell, about, examples)
         parser.set_defaults(verb=name)
-        parser.add_argument("cell", metavar="CELL", help="the cell's id; `tidemark ps` lists them")
+        _add_cell(parser)
         if name == "resume":
             parser.add_argument(
-                "generation", metavar="GENERATION", type=int, help="of its frontier"
+                "generation", metavar="GENERATION", type=generation_number, help="of its frontier"
             )
             parser.add_argument(
                 "--timeout",
@@ -358,7 +366,7 @@ def _add_export(commands: Subparsers) -> None:
         "is needed, and none is disturbed. `removed` stands for contents that are not kept:\n"
         "acknowledged output beyond 1 MiB, and written values once the cell has ended.",
     )
-    parser.add_argument("cell", metavar="CELL", help="the cell's id; `tidemark ps` lists them")
+    _add_cell(parser)
     _add_place(parser, required=True)
 
 
