@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import sys
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +21,7 @@ from .failures import BY_SIGNAL, FAILED, CommandError, UsageError
 from .keys import Answer, Answers
 from .place import reachable
 from .printing import JsonPrinter, Printer, TextPrinter
-from .streams import OutputError
+from .streams import OutputError, kept_for_us
 from .terminal import Screen, Style, standard_screen
 from .tools_file import load_tools
 
@@ -71,10 +71,19 @@ def run(options: RunOptions) -> int:
     if options.pace is Pace.ASKING and options.file == STANDARD_INPUT:
         raise UsageError("--step reads answers from standard input: give a FILE instead of -")
     source = _source(options.file)
+    if options.format is Format.TEXT:
+        screen = standard_screen()
+        with screen.shared():
+            return _run_on(options, source, screen)
+    with kept_for_us() as out:  # a program reads it, and tools may print
+        screen = Screen(out, sys.stderr)
+        with screen.shared(), redirect_stdout(sys.stderr):
+            return _run_on(options, source, screen)
+
+
+def _run_on(options: RunOptions, source: bytes, screen: Screen) -> int:
     tools = [] if options.tools is None else load_tools(options.tools)
-    screen = standard_screen()
-    with screen.shared():
-        return asyncio.run(_Run(options, source, tools, screen).to_the_end())
+    return asyncio.run(_Run(options, source, tools, screen).to_the_end())
 
 
 def _source(file: str) -> bytes:

@@ -6,7 +6,8 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TextIO
 
 from .failures import CommandError
 
@@ -37,6 +38,27 @@ def use_utf8() -> None:
     """JSON is UTF-8, whatever the locale."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
+
+
+@contextmanager
+def kept_for_us() -> Iterator[TextIO]:
+    """Standard output for us alone: what others write to it, processes too, goes to standard error.
+
+    `sys.stdout` is theirs meanwhile.
+    """
+    theirs = sys.stdout
+    theirs.flush()
+    number = theirs.fileno()
+    ours = os.fdopen(os.dup(number), "w", encoding=theirs.encoding, errors=theirs.errors)
+    os.dup2(sys.stderr.fileno(), number)
+    try:
+        yield ours
+    finally:
+        with suppress(OSError):  # what was written has been flushed, or failed and was told
+            theirs.flush()
+        os.dup2(ours.fileno(), number)
+        with suppress(OSError):
+            ours.close()
 
 
 @contextmanager

@@ -83,3 +83,21 @@ def test_tools_that_exit_are_a_failure_that_is_told(place: Path) -> None:
     assert 'tools.py", line 3, in <module>' in ran.stderr
     assert "command/tools_file.py" not in ran.stderr
     assert ran.stderr.endswith("SystemExit: 4\n--tools tools.py raised this\n")
+
+
+def test_json_is_json_whatever_tools_print(place: Path) -> None:
+    (place / "tools.py").write_text(
+        "import os, subprocess\n"
+        "print('loaded')\n"
+        "def shout(word: str) -> str:\n"
+        "    print('printed')\n"
+        "    os.write(1, b'written\\n')\n"
+        "    subprocess.run(['echo', 'echoed'], check=True)\n"
+        "    return word.upper()\n"
+    )
+    (place / "cell.py").write_text("text(await tools.shout(word='tide'))\n")
+    run = tidemark("run", "--json", place / "cell.py", "--tools", place / "tools.py")
+    assert run.returncode == 0
+    assert "TIDE" in str(objects(run.stdout))
+    said = sorted(run.stderr.split())
+    assert said == ["echoed", "loaded", "printed", "written"]
