@@ -89,10 +89,20 @@ class StatePlace:
 
     Args:
         find_it: finds the supervisor or starts one.
+
+    Raises:
+        ValueError: no supervisor can use a directory of this name.
     """
 
     def __init__(self, directory: str, find_it: Callable[[], Found | Started]) -> None:
         self._directory = Path(os.path.abspath(directory))
+        try:
+            str(self._directory).encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{str(self._directory)!r:.200} cannot be a state directory: its path is not "
+                "UTF-8; name another one"
+            ) from None
         self._find_it = find_it
 
     def launch(self) -> Found | Started:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import struct
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Final
 import zmq
 
 from ..protocol import limits
+from ..protocol.errors import SupervisorUnavailableError
 
 _POLLIN: Final = int(zmq.POLLIN)  # arithmetic with the enum is slow, and this is asked often
 _LAST: Final = int(zmq.NOBLOCK)
@@ -33,6 +35,9 @@ class Wire:
         on_frames: called with the frames of each message.
         on_up: called each time that the connection is there, the first time included.
         on_down: called each time that it is lost.
+
+    Raises:
+        SupervisorUnavailableError: nobody can listen at this endpoint.
     """
 
     def __init__(
@@ -63,7 +68,14 @@ class Wire:
         )
         for fd in self._fds:
             self._loop.add_reader(fd, self._look)
-        self._socket.connect(endpoint)
+        try:
+            self._socket.connect(os.fsencode(endpoint))  # a path need not be UTF-8
+        except (zmq.ZMQError, ValueError) as error:
+            self.close()
+            raise SupervisorUnavailableError(
+                f"{endpoint!r:.200} cannot be connected to ({error}); name an endpoint where a "
+                "supervisor listens, or its state directory"
+            ) from error
         self._look_soon()  # not now: whoever makes this does not have it yet
 
     def send(self, frames: list[bytes]) -> None:

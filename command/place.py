@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import socket
 from pathlib import Path
@@ -15,8 +16,20 @@ _CONNECT_SECONDS_MAX: Final = 2.0
 
 
 def place_of(options: argparse.Namespace) -> str:
-    """What `connect` takes: a state directory or an endpoint."""
-    return str(options.state) if options.endpoint is None else reachable(options.endpoint)
+    """What `connect` takes: a state directory or an endpoint.
+
+    Raises:
+        UsageError: no supervisor can be there.
+        CommandError: nobody listens at the endpoint.
+    """
+    if options.endpoint is not None:
+        return reachable(options.endpoint)
+    state = str(options.state)
+    try:
+        os.path.abspath(state).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"--state {state!r}: its path is not UTF-8; name another one") from None
+    return state
 
 
 def place_again(options: argparse.Namespace) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..protocol.classes import dataclass
 from ..protocol.frontier import Completed, Event, Pending, Resumed, Terminated
-from ..protocol.limits import SOURCE_BYTES_MAX
+from ..protocol.limits import NAME_BYTES_MAX, SOURCE_BYTES_MAX
 from .attendant import Attendant
 from .failures import BY_SIGNAL, FAILED, CommandError, UsageError
 from .keys import Answer, Answers
@@ -99,6 +99,12 @@ def _source(file: str) -> bytes:
     return source.removeprefix(codecs.BOM_UTF8)  # Python runs such a file too
 
 
+def shown_name(file: str) -> str:
+    """A file's name as a cell's: what is not UTF-8 in it is escaped."""
+    name = os.fsencode(os.path.basename(file)).decode(errors="backslashreplace")
+    return name.encode()[:NAME_BYTES_MAX].decode(errors="ignore")
+
+
 class _Run:
     """One run, its cell and its session."""
 
@@ -173,7 +179,7 @@ class _Run:
         pausable = options.pace is not Pace.BY_ITSELF
         make = session.create_pausable_cell if pausable else session.create_cell
         file = options.file
-        name = "<stdin>" if file == STANDARD_INPUT else os.path.basename(file)
+        name = "<stdin>" if file == STANDARD_INPUT else shown_name(file)
         cell = await make(self._source, inputs=options.inputs, name=name)
         self._printer.created(cell.id, cell.kind, session.name, session.isolation)
         try:

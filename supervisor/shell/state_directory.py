@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -31,9 +32,10 @@ class StateDirectory:
 
         Raises:
             Held: another supervisor has it.
-            OSError: it cannot be made or written.
+            OSError: it cannot be made or written, or its path is no text that workers can be told.
         """
         self.path = path.absolute()
+        _check_text(self.path)
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -141,3 +143,11 @@ class StateDirectory:
         """Release the directory and delete it with everything in it."""
         self.release()
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _check_text(path: Path) -> None:
+    """Messages to zygotes and workers name directories in it, and are UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise OSError(errno.EILSEQ, "its path is not UTF-8", str(path)) from None

@@ -17,6 +17,7 @@ import tidemark
 from tidemark.client._places import PrivatePlace
 
 from fakes.process_watch import stopped
+from fakes.running_supervisor import RunningSupervisor
 from fakes.waiting import until
 
 
@@ -271,6 +272,30 @@ def test_nobody_listens(tmp_path: Path) -> None:
     assert time.monotonic() - began < 8.0
     with pytest.raises(tidemark.SupervisorUnavailableError, match="no state directory"):
         tidemark.connect(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("path", ["/tmp/" + "a" * 200, "/tmp/\udcff" + "a" * 200, "/tmp/\ud800"])
+def test_nobody_can_listen(path: str) -> None:
+    for ask in (tidemark.connect, lambda endpoint: tidemark.Session(endpoint=endpoint).open()):
+        with pytest.raises(tidemark.SupervisorUnavailableError, match="cannot be connected to"):
+            ask(f"ipc://{path}")
+
+
+def test_a_path_need_not_be_utf8_to_be_listened_at(place: Path) -> None:
+    link = place / "run\udcff"
+    supervisor = RunningSupervisor(place / "state")
+    try:
+        link.symlink_to(place / "state" / "run")
+        with tidemark.connect(f"ipc://{link}/host.sock") as client:
+            assert client.info().pid == supervisor.pid
+    finally:
+        supervisor.close()
+
+
+def test_a_state_directory_is_named_in_text(place: Path) -> None:
+    for use in (tidemark.connect, lambda state: tidemark.Session(state=state)):
+        with pytest.raises(ValueError, match="not UTF-8"):
+            use(place / "state\udcff")
 
 
 def test_a_private_supervisor_that_is_asked_to_end_takes_its_journal_along() -> None:

@@ -55,3 +55,24 @@ def test_a_state_that_is_no_directory(place: Path) -> None:
     for command in ("ps", "doctor"):
         status, line = told(command, "--state", str(place / ("a" * 5_000)))
         assert (status, "name too long" in line) == (1, True), line
+
+
+def test_a_state_whose_path_is_no_text(place: Path) -> None:
+    state = os.fsencode(place) + b"/\xff"
+    for command, status in (["ps"], 2), (["run", "-"], 2), (["serve"], 1):
+        ended, line = told(*command, "--state", state)
+        assert (ended, "not UTF-8" in line) == (status, True), line
+
+
+def test_a_file_whose_name_is_no_text_is_run(place: Path) -> None:
+    file = os.fsencode(place) + b"/h\xff.py"
+    with open(file, "w") as cell:
+        cell.write("exit(1)")
+    done = subprocess.run(
+        [os.fsencode(program()), b"run", file, b"--isolation", b"process"],
+        capture_output=True,
+        timeout=SECONDS_MAX,
+        env=environment(),
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -14,6 +14,7 @@ from tidemark.command.failures import CommandError, UsageError
 from tidemark.command.main import main
 from tidemark.command.place import reachable
 from tidemark.command.printing import JsonPrinter, TextPrinter
+from tidemark.command.run import shown_name
 from tidemark.command.terminal import Screen
 from tidemark.command.tools_file import load_tools
 
@@ -386,3 +387,9 @@ def test_a_file_that_raises_is_told_without_our_frames(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in text
     assert "tools_file.py" not in text
     assert "importlib" not in text
+
+
+def test_a_files_name_is_escaped_and_cut() -> None:
+    assert shown_name("a/b\udcff.py") == "b\\xff.py"
+    assert len(shown_name("\udcff" * 200)) == 256
+    assert shown_name("é" * 127) == "é" * 127
