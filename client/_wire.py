@@ -69,7 +69,8 @@ class Wire:
         for fd in self._fds:
             self._loop.add_reader(fd, self._look)
         try:
-            self._socket.connect(os.fsencode(endpoint))  # a path need not be UTF-8
+            # A path need not be UTF-8. pyzmq takes bytes, too, and does not say so.
+            self._socket.connect(os.fsencode(endpoint))  # type: ignore[arg-type]
         except (zmq.ZMQError, ValueError) as error:
             self.close()
             raise SupervisorUnavailableError(
