@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import logging
 import os
 import threading
@@ -93,8 +92,9 @@ class LoopThread:
         loop, thread = self._loop, self._thread
         self._loop = self._thread = None
         if loop is not None and thread is not None:
-            with contextlib.suppress(RuntimeError):  # closed: it has ended by itself
-                loop.call_soon_threadsafe(loop.stop)
+            with self._lock:
+                if not self._has_ended:  # else this would stop what cleans up
+                    loop.call_soon_threadsafe(loop.stop)
             thread.join()
 
     def _submitted(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
@@ -120,13 +120,14 @@ class LoopThread:
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         try:
-            self._run_on(loop)
+            try:
+                self._run_on(loop)
+            finally:
+                with self._lock:
+                    self._has_ended = True  # from here on nobody else will wait
             _cancel_all(loop)
         finally:
-            with self._lock:
-                self._has_ended = True
-                left = tuple(self._waiting)
-            for future in left:
+            for future in tuple(self._waiting):
                 future.cancel()
             asyncio.set_event_loop(None)
             loop.close()
