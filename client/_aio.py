@@ -86,6 +86,7 @@ class AsyncSession(AsyncMember):
             raise ValueError(
                 f"isolation must be 'process', 'restricted' or 'sealed', not {isolation!r:.40}"
             )
+        _asks.check_callback("on_notify", on_notify)
         offered = offered_tools(tools)
         ask = SessionAsk(
             name=_asks.session_name(name),

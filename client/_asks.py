@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import keyword
 import math
+import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
@@ -101,12 +102,23 @@ def _inputs(inputs: object) -> bytes:
         return _NOTHING
     if not isinstance(inputs, Mapping):
         raise TypeError(f"inputs must be a dict, not {type(inputs).__name__}")
-    for name in inputs:
-        if not isinstance(name, str):
-            raise TypeError(f"inputs: a name must be str, not {type(name).__name__} ({name!r:.40})")
-        if not name.isidentifier() or keyword.iskeyword(name):
-            raise ValueError(f"inputs: {name!r:.60} cannot be a variable's name")
-    return plain(dict(inputs), "inputs")
+    given: dict[str, object] = {}
+    for name, value in inputs.items():
+        seen = _variable(name)
+        if seen in given:
+            raise ValueError(f"inputs: {name!r:.60} and another name are both {seen!r:.60} in code")
+        given[seen] = value
+    return plain(given, "inputs")
+
+
+def _variable(name: object) -> str:
+    """The name as Python's own parser sees it in the cell's code."""
+    if not isinstance(name, str):
+        raise TypeError(f"inputs: a name must be str, not {type(name).__name__} ({name!r:.40})")
+    seen = name if name.isascii() else unicodedata.normalize("NFKC", name)
+    if not name.isidentifier() or keyword.iskeyword(seen):
+        raise ValueError(f"inputs: {name!r:.60} cannot be a variable's name")
+    return seen
 
 
 def plain(value: object, path: str) -> bytes:
@@ -135,6 +147,16 @@ def limits_of(limits: object) -> Limits:
     if not isinstance(limits, Limits):
         raise TypeError(f"limits must be tidemark.Limits, not {type(limits).__name__}")
     return limits
+
+
+def check_callback(what: str, callback: object) -> None:
+    """Refuse what is neither None nor can be called.
+
+    Raises:
+        TypeError: it is such a thing.
+    """
+    if callback is not None and not callable(callback):
+        raise TypeError(f"{what} must be a function or None, not {type(callback).__name__}")
 
 
 def _stepping(stepping: object) -> Stepping:
@@ -174,7 +196,8 @@ def session_name(name: str | None) -> str:
         raise TypeError(f"a session's name must be str, not {type(name).__name__}")
     if not is_session_name(name):
         raise ValueError(
-            f"{name!r:.60} cannot name a session: 1 to 200 characters, no control characters"
+            f"{name!r:.60} cannot name a session: 1 to 200 characters, at most "
+            f"{NAME_BYTES_MAX} bytes of UTF-8, no control characters"
         )
     return name
 

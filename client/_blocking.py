@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..protocol.limits import Limits
+from . import _asks
 from ._aio import AsyncSession
 from ._aio_client import AsyncClient
 from ._blocking_cells import CallInfo, Cell, PausableCell, blocking
@@ -42,6 +43,7 @@ class Session:
         preload: Iterable[str] = (),
         package_paths: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
+        _asks.check_callback("on_notify", on_notify)
         self._thread = LoopThread()
         self._session = AsyncSession(
             name,

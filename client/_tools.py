@@ -62,6 +62,10 @@ class Tool:
             raise ValueError(
                 f"Tool.on_unknown must be 'ask', 'fail' or 'retry', not {self.on_unknown!r:.40}"
             )
+        if self.description is not None and not isinstance(self.description, str):
+            raise TypeError(
+                f"Tool.description must be str or None, not {type(self.description).__name__}"
+            )
         if self.timeout is not None and duration_ns("Tool.timeout", self.timeout) == 0:
             raise ValueError("Tool.timeout must be above 0 seconds, or None")
         if self.external:

@@ -136,7 +136,10 @@ def bind(fleet: Fleet, attachment: Attachment, connection: bytes) -> None:
 def _may_open(fleet: Fleet, ref: RequestRef, ask: SessionAsk) -> bool:
     world = fleet.world
     if ask.name and not is_session_name(ask.name):
-        text = "a session's name has 1 to 200 characters and no control characters"
+        text = (
+            "a session's name has 1 to 200 characters, at most 256 bytes of UTF-8, and no control "
+            "characters"
+        )
         fleet.speak(Refuse(ref, "protocol", text))
     elif ask.isolation is not None and ask.isolation not in LEVELS:
         text = f"no isolation level {ask.isolation!r}; there are {', '.join(LEVELS)}"

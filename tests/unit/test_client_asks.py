@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import pytest
+from tidemark import AsyncSession, Session
 from tidemark.client import _asks
 from tidemark.client._launch import Packages, use_endpoint
 from tidemark.client._places import packages_of, place_for_client, place_of
@@ -69,6 +70,27 @@ def test_wrong_types_are_type_errors(changed: dict[str, object], message: str) -
 def test_wrong_values_are_value_errors(changed: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         create(**changed)
+
+
+def test_inputs_have_the_names_that_the_code_will_see() -> None:
+    ask = create(inputs={"ﬁn": 1, "größe": 2})
+    assert values.decode(ask.inputs) == {"fin": 1, "größe": 2}
+    with pytest.raises(ValueError, match="'ﬁn' and another name are both 'fin'"):
+        create(inputs={"fin": 1, "ﬁn": 2})
+    with pytest.raises(ValueError, match="cannot be a variable"):
+        create(inputs={"\N{MATHEMATICAL BOLD SMALL I}\N{MATHEMATICAL BOLD SMALL F}": 1})
+
+
+def test_a_sessions_name_that_is_too_long_in_bytes_is_told_so() -> None:
+    assert _asks.session_name("☃" * 85) == "☃" * 85
+    with pytest.raises(ValueError, match="at most 256 bytes"):
+        _asks.session_name("☃" * 86)
+
+
+@pytest.mark.parametrize("made", [AsyncSession, Session])
+def test_what_cannot_be_called_is_no_callback(made: Callable[..., object]) -> None:
+    with pytest.raises(TypeError, match="on_notify must be a function or None, not int"):
+        made(on_notify=5)
 
 
 def test_what_fits_in_no_message_is_a_limit() -> None:

@@ -88,6 +88,11 @@ def test_a_tool_needs_a_function() -> None:
         offered_tools([3])  # type: ignore[list-item]
 
 
+def test_a_tools_description_is_text() -> None:
+    with pytest.raises(TypeError, match="description must be str or None, not int"):
+        Tool(search, description=5)  # type: ignore[arg-type]
+
+
 def test_too_many_tools_are_refused() -> None:
     with pytest.raises(LimitExceededError):
         offered_tools(Tool(search, name=f"t{index}") for index in range(1_025))
