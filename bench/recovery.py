@@ -53,6 +53,9 @@ class Silence:
         """Nothing has happened."""
         return []
 
+    def flush(self) -> None:
+        """Nobody was told anything."""
+
     def watch_host(self, attachment: int, pid: int, started_ns: int) -> None:
         """Nobody is there."""
 
