@@ -13,6 +13,9 @@ from . import records as r
 from .changes import replace
 from .facts import Call, CallState, Cell, EventMark, Output, Phase, Queued
 
+# What `apply` raises for a record that cannot follow the ones before it.
+IMPOSSIBLE = (LookupError, TypeError, ValueError, AttributeError, AssertionError)
+
 
 def created(record: r.CellCreated, at_ns: int) -> Cell:
     """A cell's first facts."""

@@ -62,6 +62,8 @@ def change_stored(fleet: Fleet, record: r.StoredChanged) -> None:
 def stored_over(fleet: Fleet, state: CellState) -> Over | None:
     """Whether the session could not hold its values with what this cell has written."""
     writes = state.cell.writes.items()
+    if not writes:
+        return None
     session = fleet.sessions[state.cell.session]
     return written(writes).over() or held_with(fleet, session, writes).over()
 

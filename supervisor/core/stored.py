@@ -27,7 +27,7 @@ def on_stored_set(
         return
     size = None if ask.content is None else len(ask.key.encode()) + len(ask.content)
     over = held_with(fleet, session, [(ask.key, size)]).over()
-    if over is not None:
+    if over is not None and size is not None:  # deleting is always a way out
         text = f"{over.limit}: at most {over.value:,} are allowed, this would be {over.used:,}"
         attributes = {"limit": over.limit, "value": over.value, "used": over.used}
         fleet.speak(Refuse(ref, "limit_exceeded", text, attributes))

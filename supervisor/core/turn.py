@@ -13,7 +13,7 @@ from ...protocol.worker_messages import Hello
 from . import events as e
 from . import hibernation, spares
 from . import records as r
-from .apply import apply, created
+from .apply import IMPOSSIBLE, apply, created
 from .attach_routes import close_if_done, end_attachment, on_examined
 from .create_routes import create_key
 from .deadlines import due_step, over_time, timer_due_ns, too_many_inputs
@@ -182,15 +182,13 @@ def cell_from(entries: Iterable[tuple[r.Record, int]]) -> Cell | None:
                 cell = created(record, at_ns)
             elif cell is not None and not isinstance(record, _OF_SESSIONS):
                 cell = apply(cell, record, at_ns)
-        except _IMPOSSIBLE as error:
+        except IMPOSSIBLE as error:
             name = type(record).__name__
             text = f"its {name} cannot follow the records before it: {type(error).__name__}"
             raise r.Unreadable(text) from error
     return cell
 
 
-# What `apply` raises for a record that cannot follow the ones before it.
-_IMPOSSIBLE = (LookupError, TypeError, ValueError, AttributeError, AssertionError)
 _OF_SESSIONS = (r.SessionOpened, r.AttachmentOpened, r.AttachmentEnded, r.StoredChanged)
 
 

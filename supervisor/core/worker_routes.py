@@ -187,7 +187,8 @@ def _on_said(fleet: Fleet, state: CellState, message: Said, now_ns: int) -> None
     acknowledge(fleet, fleet.cells[cell.id], message, now_ns)
     after = fleet.cells[cell.id]
     over = heard.over
-    if over is None and after.cell.writes_made > cell.writes_made:
+    # At its end again: others may have published since.
+    if over is None and (heard.finished or after.cell.writes_made > cell.writes_made):
         over = stored_over(fleet, after)
     if over is not None:
         end_by_limit(fleet, after, over, now_ns)

@@ -9,7 +9,7 @@ from ...protocol import values
 from ...protocol.classes import dataclass, field
 from ...protocol.packed import EventKind
 from ..core import records as r
-from ..core.apply import apply, created
+from ..core.apply import IMPOSSIBLE, apply, created
 from ..core.facts import Cell, EventMark
 from . import journal_schema as schema
 from .check_contents import ContentsCheck
@@ -23,8 +23,6 @@ _COLUMNS: Final = (
 )
 _EVENTS: Final = (r.FrontierReached, r.YieldMade, r.CellCompleted, r.CellTerminated)
 _OF_SESSIONS: Final = (r.SessionOpened, r.AttachmentOpened, r.AttachmentEnded, r.StoredChanged)
-# What `apply` raises for a record that cannot follow the ones before it.
-_IMPOSSIBLE: Final = (LookupError, TypeError, ValueError, AttributeError, AssertionError)
 
 
 @dataclass(slots=True)
@@ -54,7 +52,7 @@ def check_cell(sql: sqlite3.Connection, name: str, report: Report) -> None:
             continue
         try:
             _take(seen, stored.number, stored.at_ns, record)
-        except _IMPOSSIBLE as error:
+        except IMPOSSIBLE as error:
             broken = True  # nothing after it has a meaning
             reason = f"{type(error).__name__}: {error}"
             problem = f"{type(record).__name__} cannot follow the records before it ({reason})"

@@ -94,6 +94,8 @@ class Loop:
     def _retire(self, now_ns: int) -> None:
         """Let the journal forget some finished cells: when there is nothing else to do, or late."""
         self.flush()  # no record of a cell may come after the cell has gone
+        if self.trouble:
+            return
         try:
             cells = self.ports.store.retire(now_ns)
         except JournalFull:

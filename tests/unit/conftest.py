@@ -1,4 +1,4 @@
-"""A stage for tests of the supervisor's core: the production loop on a journal of its own."""
+"""A stage for tests of the supervisor's core, on a journal of its own; and a journal alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tidemark.supervisor.shell.sqlite_store import SqliteStore
 
 from transcripts.stage import Stage
 
@@ -17,3 +18,11 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     made.run()
     yield made
     made.store.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """A new journal that nobody else has."""
+    store = SqliteStore(tmp_path / "journal.db", "crash")
+    yield store
+    store.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,6 @@ from tidemark.supervisor.shell.sqlite_store import SqliteStore
 
 LARGE = b"x" * (4 * limits.MIB)  # more than SQLite keeps of a file in memory
 READ_MAX = limits.MIB
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "journal.db", "crash")
-    yield store
-    store.close()
 
 
 def read_by(work: Callable[[], object]) -> int:

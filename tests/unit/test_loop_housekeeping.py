@@ -182,6 +182,33 @@ def test_written_keys_are_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch)
     assert "stored_keys: at most 3 are allowed, 4 were used" in ended_with(host, cell)
 
 
+def test_what_others_have_published_meanwhile_counts_at_the_end(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STORED_KEYS_MAX", 3)
+    host = stage.host("tides")
+    cells = [host.creates(CellKind.CONTINUING) for _ in range(2)]
+    workers = [stage.worker(cell).hello() for cell in cells]
+    for worker, keys in zip(workers, ("ab", "cd"), strict=True):
+        worker.says(*(saying.wrote(key, 1) for key in keys))
+    for worker in workers:
+        worker.says(saying.ended())
+    assert "stored_keys: at most 3 are allowed, 4 were used" in ended_with(host, cells[1])
+    assert host.ask(h.StoredKeys()) == a.KeysGiven(("a", "b"))
+
+
+def test_a_session_that_has_more_than_it_may_can_delete_and_run_cells(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = stage.host("tides")
+    for key in "abc":
+        host.ask(h.StoredSet(key, b"\x01"))
+    monkeypatch.setattr(limits, "STORED_KEYS_MAX", 1)  # as in a journal from before the bound
+    assert host.ask(h.StoredSet("a", None)) == a.Done()
+    cell = ended_cell(stage, host)
+    assert host.observes(cell).event.error is None
+
+
 def test_deletions_are_bounded_too(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "STORED_KEYS_MAX", 3)
     host = stage.host("tides")

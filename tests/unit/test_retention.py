@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ from tidemark.supervisor.shell import retention
 from tidemark.supervisor.shell.sqlite_store import SqliteStore
 
 DAY_NS = retention.DAY_NS
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "journal.db", "crash")
-    yield store
-    store.close()
 
 
 def cell(store: SqliteStore, number: int, ended_ns: int, *, seen: bool, key: str = "") -> str:
