@@ -100,9 +100,14 @@ class Connection:
 
     def fail(self, error: TidemarkError) -> None:
         """The supervisor is gone for good: everything that waits or is asked later gets this."""
-        self._absence.close()
+        self._hang_up()
         self.core.end(error)
         self.give_up(error)
+
+    def _hang_up(self) -> None:
+        """Nobody is asked any more, and nobody is missed when they go."""
+        self._absence.close()
+        self._wire.close()
 
     # -- requests ---------------------------------------------------------------------------------
 
@@ -212,7 +217,7 @@ class Connection:
             if not self._opened.done():
                 self._opened.set_result(happening.attached)
         elif isinstance(happening, AttachRefused):
-            self._absence.close()  # another supervisor would not take this host either
+            self._hang_up()  # another supervisor would not take this host either
             if not self._opened.done():  # else what was asked is told by its own error
                 self._opened.set_exception(happening.error)
 

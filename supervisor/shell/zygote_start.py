@@ -39,8 +39,10 @@ def scrubbed_environment() -> dict[str, str]:
     """What workers may know of the supervisor's environment: where things are, and the language."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     kept.update({name: value for name, value in os.environ.items() if name.startswith("LC_")})
-    # One BLAS thread: a zygote must stay single-threaded to fork. Arenas: memory per idle worker.
-    kept.update(OPENBLAS_NUM_THREADS="1", MALLOC_ARENA_MAX="2", PYTHONHASHSEED=str(_HASH_SEED))
+    # One BLAS thread: a zygote must stay single-threaded to fork. One arena: that of a second
+    # thread takes 64 to 128 MiB of address space, at a moment of its own, and the limit of a cell's
+    # memory is one of address space: it was larger or smaller by so much, as the moment fell.
+    kept.update(OPENBLAS_NUM_THREADS="1", MALLOC_ARENA_MAX="1", PYTHONHASHSEED=str(_HASH_SEED))
     return kept
 
 

@@ -127,7 +127,7 @@ def test_the_defaults_of_its_level_hold(at_level: tidemark.Session) -> None:
     assert default.memory_bytes is not None
     assert default.open_files is not None
     sources = {
-        "memory_bytes": f"x = bytearray({default.memory_bytes + MIB})",
+        "memory_bytes": f"x = bytearray({default.memory_bytes + 16 * MIB})",
         "open_files": f"x = [open('/dev/null') for _ in range({default.open_files + 40})]",
         "file_bytes": f"with open('f', 'wb') as file: file.truncate({default.file_bytes} + 1)",
     }
@@ -142,6 +142,26 @@ def test_the_defaults_of_its_level_hold(at_level: tidemark.Session) -> None:
         value = getattr(default, name)
         assert (end.error or "").startswith(f"LimitExceededError: {name}: at most {value:,} are")
         assert end.reason == "limit"
+
+
+def test_the_worker_takes_no_large_piece_of_what_a_cell_may_have(
+    running: RunningSupervisor,
+) -> None:
+    """As the malloc of a second thread does, some time after the limit is set or just before."""
+    source = """
+import threading
+thread = threading.Thread(target=lambda: [bytes(600) for _ in range(10_000)])
+thread.start()
+thread.join()
+with open("/proc/self/maps") as maps:
+    rows = [line.split() for line in maps]
+exit([row for row in rows if row[1] == "---p" and len(row) == 5])
+"""
+    with tidemark.Session(endpoint=running.endpoint, isolation="process") as session:
+        reserved = completed(session.create_cell(source)).value
+        session.close()
+    sizes = [int(high, 16) - int(low, 16) for low, high in (row[0].split("-") for row in reserved)]
+    assert max(sizes) < 16 * MIB
 
 
 def test_every_level_names_its_defaults() -> None:
