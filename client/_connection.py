@@ -169,8 +169,6 @@ class Connection:
             self.core.attach()
             self._turn()
 
-    # -- while the supervisor is gone --------------------------------------------------------------
-
     @property
     def is_down(self) -> bool:
         """Whether the supervisor was lost and nobody has come in its place yet."""

@@ -13,6 +13,7 @@ from _socket import AF_UNIX, SOCK_STREAM, socket  # the class below Python's, wh
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from operator import add
 from typing import Final
 
 from ..protocol import limits, zmtp
@@ -22,6 +23,7 @@ from .exits import EXIT_CUT_OFF
 RECONNECT_S: Final = 0.01
 RECONNECT_S_MAX: Final = 0.2
 SCRATCH_BYTES: Final = 64 * limits.KIB
+_POP: Final[Callable[[deque[memoryview]], memoryview]] = deque.popleft
 
 
 class Wire:
@@ -47,6 +49,11 @@ class Wire:
         self._was_short = False
         self._is_ready = False
         self._unsent: deque[memoryview] = deque()
+        # Bytes that the socket has taken, and those of the parts that are not kept any more: each
+        # the one item of a deque, which is replaced in the same call of C that does what it counts.
+        # A signal of the cell's raises before that or after it, and nothing is sent twice.
+        self._taken = deque([0], 1)
+        self._dropped = deque([0], 1)
         self._wants_room = False
         self.is_busy = False
         self.on_lost: Callable[[], None] = lambda: None
@@ -132,20 +139,19 @@ class Wire:
             self.is_busy = False
 
     def _push(self) -> None:
-        peer = self._socket
-        while peer is not None and self._unsent:
-            part = self._unsent[0]
+        peer, unsent, taken, dropped = self._socket, self._unsent, self._taken, self._dropped
+        while peer is not None and unsent:
+            sent = taken[0] - dropped[0]
+            if sent == len(unsent[0]):
+                dropped.extend(map(add, map(len, map(_POP, (unsent,))), (dropped[0],)))
+                continue
             try:
-                sent = peer.send(part)
+                taken.extend(map(add, map(peer.send, (unsent[0][sent:],)), (taken[0],)))
             except BlockingIOError:
                 break
             except OSError:
                 self._disconnect(peer)
                 return
-            if sent < len(part):
-                self._unsent[0] = part[sent:]
-            else:
-                self._unsent.popleft()
         if peer is not None and bool(self._unsent) != self._wants_room:
             self._wants_room = not self._wants_room
             mask = select.EPOLLIN | select.EPOLLOUT if self._wants_room else select.EPOLLIN
@@ -202,7 +208,7 @@ class Wire:
         self._socket = None
         self._incoming = zmtp.Incoming()
         self._was_short = self._is_ready = self._wants_room = False
-        self._unsent.clear()
+        self._unsent, self._taken, self._dropped = deque(), deque([0], 1), deque([0], 1)
         self.on_lost()
 
     def _back_off(self) -> None:

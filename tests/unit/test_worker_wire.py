@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import select
+import signal
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 import pytest
 import zmq
@@ -181,6 +185,70 @@ def test_one_that_is_sent_away_at_once_comes_back_more_and_more_slowly(
         patience.append(wire.patience_ms or 0)
     assert patience == sorted(patience)
     assert patience[-1] > 2 * patience[0] > 0
+
+
+class Interrupted(Exception):
+    """As the handler of a cell's signal, or Ctrl-C, raises it wherever its thread is."""
+
+
+@contextmanager
+def interruptions() -> Iterator[list[bool]]:
+    """Signals all the time. Whoever puts something into the list is interrupted by one of them."""
+    armed: list[bool] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if armed:
+            armed.clear()
+            raise Interrupted
+
+    former = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 50e-6, 50e-6)
+    try:
+        yield armed
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+
+
+def test_who_is_interrupted_while_sending_sends_every_byte_once(
+    wire: Wire, listener: socket.socket
+) -> None:
+    wire.mend()
+    peer, _ = listener.accept()
+    peer.sendall(zmtp.WELCOME)
+    connect(wire)
+    incoming, heard = zmtp.Incoming(), []
+
+    def listen() -> None:
+        while chunk := peer.recv(70_000):
+            incoming.feed(chunk)
+            while (thing := incoming.take()) is not None:
+                if isinstance(thing, tuple):
+                    heard.append(thing)
+
+    listening = threading.Thread(target=listen)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])  # the thread has this, too
+    listening.start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+    said = []
+    with interruptions() as armed:
+        for number in range(5_000):
+            body = number.to_bytes(4, "big") * (1 if number % 3 else 30_000)
+            with suppress(Interrupted):
+                armed.append(True)
+                wire.send([b"head", body])
+                armed.clear()
+                said.append(body)
+            armed.clear()
+    assert len(said) < 5_000
+    until(lambda: (wire.flush(), wire.send([b"head", b"last"]))[-1])
+    until(lambda: (wire.flush(), heard[-1:] == [(b"head", b"last")])[-1])
+    wire.leave()
+    listening.join()
+    peer.close()
+    bodies = [body for _, body in heard[:-1]]
+    assert bodies == sorted(set(bodies), key=lambda body: body[:4])
+    assert set(said) <= set(bodies)
 
 
 def test_what_a_finalizer_says_is_not_put_into_the_middle_of_a_message(
