@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sqlite3
@@ -32,6 +33,7 @@ class RuntimeHost:
     def __init__(self, durability: str, **options: Any) -> None:
         self.session = tidemark.AsyncSession(tools=[search], durability=durability, **options)
         self.journal = Path()
+        self.endpoint = ""
         self._journal: sqlite3.Connection | None = None
         self._cells: list[tidemark.AsyncPausableCell] = []
         self._at: list[int] = []
@@ -52,6 +54,8 @@ class RuntimeHost:
                 self.journal = Path(command[command.index("--state") + 1]) / "journal.db"
                 self._journal = sqlite3.connect(f"file:{self.journal}?mode=ro", uri=True)
                 self.supervisor = child
+        told = json.loads((self.journal.parent / "supervisor.json").read_text())
+        self.endpoint = str(told["endpoint"])
 
     async def close(self) -> None:
         """End it; nothing of it is left."""

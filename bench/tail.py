@@ -5,6 +5,7 @@ One pausable cell goes from frontier to frontier, `durability="power"`, at the d
 - nothing: nobody else does anything;
 - printer: another cell prints 10 MB/s, and is listened to;
 - creates: 200 cells are created and run to their ends, over and over;
+- other-printer, other-creates: the same by another host, a process of its own;
 - checkpoint: 60 MB are moved from the journal's log into its database. They have come there before,
   while somebody who read the journal kept it from being emptied.
 
@@ -17,80 +18,22 @@ import argparse
 import asyncio
 import json
 import random
-import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import machine
 import minimum_side as by_hand
-import tidemark
-from contender import CYCLE, HELLO
+from contender import CYCLE
+from neighbour import Busy, busy_elsewhere, busy_here
 from runtime_side import RuntimeHost
 
 CYCLES = 120  # of each side in one round: more than enough commits for a checkpoint to begin
-BURST = 200
-LATE_SECONDS_MAX = 120.0
-LISTENED_SECONDS = 0.05  # what is put out is taken as often
+OTHER = "other-"
+CONDITIONS = ("nothing", "printer", "other-printer", "creates", "other-creates", "checkpoint")
 SETTLED_SECONDS = 0.5  # between two conditions: what was ended leaves processes behind it
-PRINTER = """
-import asyncio, time
-began, printed = time.monotonic(), 0
-while printed < 60_000_000:
-    print("x" * 9_999)
-    printed += 10_000
-    ahead = printed / 10_000_000 - (time.monotonic() - began)
-    if ahead > 0.002:
-        await asyncio.sleep(ahead)
-"""
-WRITER = "for _ in range(15):\n    text('x' * 4_000_000)\n"
-
-
-class Busy:
-    """Somebody else, who is busy until told to stop."""
-
-    def __init__(self, session: tidemark.AsyncSession) -> None:
-        self._session = session
-        self.done = 0
-
-    async def nothing(self) -> None:
-        """Until cancelled."""
-        await asyncio.Event().wait()
-
-    async def printer(self) -> None:
-        """One after the other; each ends before its limit of output."""
-        while True:
-            await self._run(PRINTER, LISTENED_SECONDS)
-
-    async def fill_log(self, journal: Path) -> None:
-        """Leave 60 MB in the journal's log, which nobody could take away."""
-        reader = sqlite3.connect(f"file:{journal}?mode=ro", uri=True, isolation_level=None)
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM records").fetchall()
-        try:
-            await self._run(WRITER)
-        finally:
-            reader.close()
-
-    async def creates(self) -> None:
-        """Bursts without a pause."""
-        while True:
-            await asyncio.gather(*(self._run(HELLO) for _ in range(BURST)))
-
-    async def _run(self, source: str, listened_seconds: float = LATE_SECONDS_MAX) -> None:
-        cell = await self._session.create_cell(source)
-        try:
-            event: Any = None
-            while not isinstance(event, tidemark.Completed):
-                event = await cell.observe(listened_seconds)
-            if event.error is not None:
-                raise RuntimeError(f"a busy cell failed: {event.error[-300:]}")
-            self.done += 1
-        except asyncio.CancelledError:
-            await cell.terminate()
-            raise
 
 
 async def measure(asked: argparse.Namespace) -> dict[str, Any]:
@@ -101,7 +44,6 @@ async def measure(asked: argparse.Namespace) -> dict[str, Any]:
         await host.open()
         await minimum.open()
         await host.pause_many(CYCLE, 1)
-        busy = Busy(host.session)
         for number in range(asked.rounds):
             names = list(took)
             random.Random(asked.seed + number).shuffle(names)
@@ -110,8 +52,8 @@ async def measure(asked: argparse.Namespace) -> dict[str, Any]:
                     took[name] += (await minimum.block(CYCLES)).pieces
                 else:
                     if name == "checkpoint":
-                        await busy.fill_log(host.journal)
-                    took[name] += await beside(CONDITIONS[name](busy), host)
+                        await Busy(host.session).fill_log(host.journal)
+                    took[name] += await beside(neighbour(name, host), host)
             print(f"round {number + 1} of {asked.rounds}", file=sys.stderr, flush=True)
         return {"level": host.level, **figures(took)}
     finally:
@@ -119,27 +61,19 @@ async def measure(asked: argparse.Namespace) -> dict[str, Any]:
         await host.close()
 
 
-async def beside(work: Coroutine[Any, Any, None], host: RuntimeHost) -> list[float]:
+async def beside(neighbour: AbstractAsyncContextManager[None], host: RuntimeHost) -> list[float]:
     """Cycles while this goes on, from a moment after its beginning."""
     await asyncio.sleep(SETTLED_SECONDS)
-    task = asyncio.ensure_future(work)
-    try:
+    async with neighbour:
         await host.cycle(CYCLES // 4, 1)
-        found = await host.cycle(CYCLES, 1)
-        if task.done():
-            task.result()  # it failed
-        return found
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+        return await host.cycle(CYCLES, 1)
 
 
-CONDITIONS: dict[str, Callable[[Busy], Coroutine[Any, Any, None]]] = {
-    "nothing": Busy.nothing,
-    "printer": Busy.printer,
-    "creates": Busy.creates,
-    "checkpoint": Busy.nothing,  # see `fill_log`
-}
+def neighbour(name: str, host: RuntimeHost) -> AbstractAsyncContextManager[None]:
+    """Who is busy under this condition: in the host that is measured, or in one of its own."""
+    if name.startswith(OTHER):
+        return busy_elsewhere(host.endpoint, name.removeprefix(OTHER))
+    return busy_here(host.session, "nothing" if name == "checkpoint" else name)
 
 
 def figures(took: dict[str, list[float]]) -> dict[str, Any]:

@@ -144,11 +144,16 @@ class PrivatePlace:
         self._is_over = False
         self._short_lives = 0
         self._ahead: threading.Thread | None = None
+        self._untaken = threading.Lock()
 
     def begin(self) -> None:
         """Start launching, in a thread; `launch` has the outcome."""
         self._ahead = threading.Thread(target=self._launch_ahead, daemon=True)
         self._ahead.start()
+
+    def take(self) -> bool:
+        """Whether it is the caller's from now on: true for the first who asks."""
+        return self._untaken.acquire(blocking=False)
 
     def _launch_ahead(self) -> None:
         with suppress(TidemarkError, OSError):  # who asks for it tries again, and gets the error
@@ -299,8 +304,8 @@ def place_of(
         return StatePlace(directory, lambda: find_or_start(directory, kind))
     kind = Kind(durability or "crash", isolation, packages)
     ahead = _AHEAD.get()
-    if ahead is not None and ahead.kind == kind:
-        _AHEAD.set(None)
+    # A context is copied for each thread and task: whoever has a copy may find it there.
+    if ahead is not None and ahead.kind == kind and ahead.take():
         return ahead
     return PrivatePlace(kind)
 
@@ -309,10 +314,19 @@ def begin_ahead(isolation: str | None) -> None:
     """Launch the private supervisor of the first session that is made in this context.
 
     For programs that know what they will need before they have imported what they need for it.
+    `end_ahead` has to follow.
     """
     place = PrivatePlace(Kind("crash", isolation))
     place.begin()
     _AHEAD.set(place)
+
+
+def end_ahead() -> None:
+    """End the supervisor that was launched ahead, if no session has come to take it."""
+    place = _AHEAD.get()
+    _AHEAD.set(None)
+    if place is not None and place.take():
+        place.end()
 
 
 def packages_of(preload: Iterable[str], paths: Iterable[str | os.PathLike[str]]) -> Packages:

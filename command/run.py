@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..client._places import end_ahead
 from ..protocol.classes import dataclass
 from ..protocol.frontier import Completed, Event, Pending, Resumed, Terminated
 from ..protocol.limits import NAME_BYTES_MAX, SOURCE_BYTES_MAX
@@ -68,6 +69,13 @@ class RunOptions:
 
 def run(options: RunOptions) -> int:
     """Run it; the exit status."""
+    try:
+        return _run(options)
+    finally:
+        end_ahead()
+
+
+def _run(options: RunOptions) -> int:
     if options.pace is Pace.ASKING and options.file == STANDARD_INPUT:
         raise UsageError("--step reads answers from standard input: give a FILE instead of -")
     source = _source(options.file)

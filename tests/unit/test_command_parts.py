@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import json
 import sys
+from contextvars import copy_context
 from pathlib import Path
 
+import psutil
 import pytest
 from tidemark import CellInfo, Completed, Image, Pending, Terminated, Text, ToolCall
+from tidemark.client._launch import Packages
+from tidemark.client._places import PrivatePlace, begin_ahead, end_ahead, place_of
 from tidemark.command import listing, rendering, terminal
 from tidemark.command.failures import CommandError, UsageError
 from tidemark.command.main import main
@@ -116,6 +120,26 @@ def test_what_cannot_work_is_wrong_usage(
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.startswith("tidemark: ")
+
+
+def test_a_supervisor_that_was_launched_for_nothing_ends() -> None:
+    before = psutil.Process().children()
+    assert main(["run", __file__, "--tools", "no such file.py"]) == 2
+    assert psutil.Process().children() == before
+
+
+def test_a_supervisor_that_was_launched_ahead_is_that_of_one_session() -> None:
+    begin_ahead("process")
+    try:
+        taken, another = (
+            copy_context().run(place_of, None, None, None, "process", Packages()) for _ in range(2)
+        )
+    finally:
+        end_ahead()
+    assert isinstance(taken, PrivatePlace)
+    assert another is not taken
+    assert taken.launch().endpoint  # it was not ended: somebody has it
+    taken.end()
 
 
 @pytest.mark.parametrize(
