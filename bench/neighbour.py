@@ -23,14 +23,14 @@ LATE_SECONDS_MAX = 120.0
 LISTENED_SECONDS = 0.05  # what is put out is taken as often
 ENDS_SECONDS_MAX = 30.0
 PRINTER = """
-import asyncio, time
+import time
 began, printed = time.monotonic(), 0
 while printed < 60_000_000:
     print("x" * 9_999)
     printed += 10_000
     ahead = printed / 10_000_000 - (time.monotonic() - began)
     if ahead > 0.002:
-        await asyncio.sleep(ahead)
+        time.sleep(ahead)
 """
 WRITER = "for _ in range(15):\n    text('x' * 4_000_000)\n"
 

@@ -18,7 +18,7 @@ MIB: Final = 1024 * KIB
 # -- what crosses a process boundary --------------------------------------------------------------
 SOURCE_BYTES_MAX: Final = 1 * MIB  # a cell is a program, not a data set: data comes through inputs
 MESSAGE_BYTES_MAX: Final = 16 * MIB  # what one side must be ready to hold for the other at once
-ANSWER_PART_BYTES: Final = 1 * MIB  # an answer that is larger travels in parts of this size
+ANSWER_PART_BYTES: Final = 128 * KIB  # an answer that is larger travels in parts of this size
 OUTPUT_ITEM_BYTES_MAX: Final = 4 * MIB  # a quarter of a message: an item never has to be split
 VALUE_BYTES_MAX: Final = 4 * MIB  # one call's arguments, one result, one stored value, all inputs
 NESTING_MAX: Final = 64  # deep enough for JSON that people write; shallow enough for every C stack

@@ -22,10 +22,14 @@ ACCEPTS: Final = 64  # in one turn
 HANDSHAKE_SECONDS: Final = 5.0
 SCRATCH_BYTES: Final = 256 * limits.KIB
 TURN_BYTES: Final = limits.MIB  # of one host in one turn
+# The same in messages. To create a cell takes a beat some 0.2 ms, and others wait for its end;
+# 64 cells of one host, each going on as fast as it can, seldom have more for one beat.
+TURN_MESSAGES: Final = 32
 SHUT_SECONDS: Final = 0.1  # how long nobody is let in when the process has no descriptors left
-# What one host has asked for and not read yet: sixteen of the largest events, in parts of 1 MiB.
-# Beyond that it is told no more, has to attach again, and asks again.
-OF_HOSTS: Final = Unread(16 * limits.CELL_OUTPUT_BYTES_MAX, 4_096)
+# What one host has asked for and not read yet: sixteen of the largest events, in parts of
+# 128 KiB, and some thousand small answers. Beyond that it is told no more, has to attach again, and
+# asks again.
+OF_HOSTS: Final = Unread(16 * limits.CELL_OUTPUT_BYTES_MAX, 20_000)
 HELD_BYTES: Final = 64 * limits.KIB  # what is more is sent at once: a host reads it meanwhile
 LAST_WORDS_SECONDS: Final = 0.2  # for those who have not read yet what they were told at the end
 
@@ -82,7 +86,7 @@ class HostDoor:
             if len(heard) >= most:
                 break
             if self._active.pop(fd, None) is connection:
-                self._hear(connection, most, heard)
+                self._hear(connection, min(most, len(heard) + TURN_MESSAGES), heard)
         if knocks:
             self._accept()
         return heard

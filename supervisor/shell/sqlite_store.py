@@ -25,6 +25,9 @@ from .sqlite_reading import SqliteReading
 
 CHAINS_MAX: Final = 20_000
 PAGES_OF_REMOVED: Final = 10  # that go into the log for a finished cell; a guess, as for commits
+# Some builds of SQLite fill what is deleted with zeros, and so write each page of it once more.
+# With the usual 2 MiB of pages in memory a busy writer reads back what it has written.
+SETTINGS: Final = ("journal_mode = WAL", "secure_delete = FAST", "cache_size = -8192")
 SYNCHRONOUS: Final = {"power": "FULL", "crash": "NORMAL"}
 
 
@@ -87,8 +90,8 @@ class SqliteStore(SqliteReading):
                 f"{self.path} was written by a newer Tidemark (journal version {version}, this one "
                 f"reads up to {schema.JOURNAL_VERSION}); upgrade tidemark"
             )
-        self._sql.execute("PRAGMA journal_mode = WAL")
-        self._sql.execute(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
+        for setting in (*SETTINGS, f"synchronous = {SYNCHRONOUS[durability]}"):
+            self._sql.execute(f"PRAGMA {setting}")
         if not tables:
             statements = f"BEGIN IMMEDIATE; {schema.SCHEMA}"
             self._sql.executescript(

@@ -11,7 +11,7 @@ import zmq
 from tidemark.protocol.limits import CELL_OUTPUT_BYTES_MAX, MESSAGE_BYTES_MAX, MIB
 from tidemark.protocol.zmtp import LOOSE_FRAMES_MAX
 from tidemark.supervisor.shell import host_door
-from tidemark.supervisor.shell.host_door import OF_HOSTS, Heard, HostDoor
+from tidemark.supervisor.shell.host_door import OF_HOSTS, TURN_MESSAGES, Heard, HostDoor
 
 from fakes.waiting import until
 from fakes.zmtp_peer import MORE, ZmtpPeer, frame, whole
@@ -131,6 +131,23 @@ def test_one_that_asks_without_end_leaves_room_for_others(bench: Bench) -> None:
         until(lambda: (bench.turn(10), any(f[0] == b"other" for _, f in bench.heard))[1])
         assert len(bench.heard) - before < 500
         bench.until_heard(501)
+
+
+def test_a_burst_of_one_host_is_no_more_than_its_share_of_a_turn(bench: Bench) -> None:
+    with ZmtpPeer(bench.door.path, b"busy") as busy, ZmtpPeer(bench.door.path, b"other") as other:
+        for peer in (busy, other):
+            peer.say(whole(b"hello", b""))
+        bench.until_heard(2)
+        busy.say(whole(b"busy", b"") * 200)
+        until(lambda: (bench.turn(), len(bench.heard) > 2)[1])
+        assert len(bench.heard) - 2 == TURN_MESSAGES
+        assert bench.door.has_more
+        other.say(whole(b"other", b""))
+        bench.turn()
+        assert sum(frames[0] == b"busy" for _, frames in bench.heard) <= 2 * TURN_MESSAGES
+        bench.turn()
+        assert (b"other", b"") in [frames for _, frames in bench.heard]
+        bench.until_heard(203)
 
 
 def test_a_host_that_does_not_read_is_told_no_more(bench: Bench) -> None:

@@ -243,7 +243,7 @@ def test_a_second_observer_is_told_who_waits(
             assert isinstance(first, tidemark.AsyncPausableCell)
             assert isinstance(second, tidemark.AsyncPausableCell)
             waiting = asyncio.create_task(first.wait_to_pending())
-            await until_observed(two, cell.id)
+            await until_observed(one, cell.id)  # on its connection: in this order
             with pytest.raises(tidemark.BusyObserverError) as caught:
                 await second.wait_to_pending()
             assert str(os.getpid()) in caught.value.by

@@ -1,4 +1,4 @@
-"""What one commit reads does not depend on how much the journal keeps for others."""
+"""What one commit reads and writes does not depend on how much the journal keeps, or lets go."""
 
 from __future__ import annotations
 
@@ -20,15 +20,21 @@ READ_MAX = limits.MIB
 
 def read_by(work: Callable[[], object]) -> int:
     """The bytes that this process reads from files meanwhile."""
-    before = _read_bytes()
+    before = _counted("rchar")
     work()
-    return _read_bytes() - before
+    return _counted("rchar") - before
 
 
-def _read_bytes() -> int:
-    (line,) = [
-        line for line in Path("/proc/self/io").read_text().splitlines() if line[:5] == "rchar"
-    ]
+def written_by(work: Callable[[], object]) -> int:
+    """The bytes that this process writes to files meanwhile."""
+    before = _counted("wchar")
+    work()
+    return _counted("wchar") - before
+
+
+def _counted(what: str) -> int:
+    lines = Path("/proc/self/io").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith(what)]
     return int(line.split()[1])
 
 
@@ -79,3 +85,15 @@ def test_a_stored_value_is_found_without_reading_the_others(store: SqliteStore) 
     set_value(store, "box", 4, b"small")
     assert read_by(lambda: store.stored("tides", "box", 9)) < READ_MAX
     assert read_by(lambda: store.stored_keys("tides", 9)) < READ_MAX
+
+
+def test_output_that_goes_is_not_written_once_more(store: SqliteStore) -> None:
+    """As it is where SQLite is built to fill with zeros what is deleted."""
+    for number in range(4):
+        write_output(store, "bow", number, LARGE)
+
+    def acknowledge() -> None:
+        store.commit([r.Entry("bow", r.EventAcknowledged(4))], 9)
+
+    assert written_by(acknowledge) < len(LARGE)
+    assert len(store.contents("bow", r.OUTPUT, 0, 4)) == 1
