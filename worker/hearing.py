@@ -161,6 +161,11 @@ class Hearing:
         finally:
             self._waiting -= 1
 
+    def silence_signals(self) -> None:
+        """The cell has ended: nothing of it runs on its thread any more, if this is that thread."""
+        if threading.get_ident() == self._main:
+            signals.silence()
+
     def leave_for_good(self) -> None:
         """The stand-by listens from now on."""
         self._waiting += 1

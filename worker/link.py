@@ -150,6 +150,7 @@ class Link:
         if self._is_copy:
             os._exit(EXIT_DONE if reason is Reason.ENDED else EXIT_COPY_FAILED)
         try:
+            self.hearing.silence_signals()
             sys.setrecursionlimit(sys.getrecursionlimit() + SPARE_FRAMES)
             with self.lock:
                 if not self.speaker.stream.closed:

@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 from ..protocol import limits, values
 from ..protocol.packed import Reason
 from ..protocol.worker_messages import Start
-from . import traces
+from . import signals, traces
 from .cell_names import CellNames
 from .clock import CellClock
 from .exceeded import exceeded
@@ -88,6 +88,7 @@ class Run:
             self._loop.run_forever()
         except BaseException as error:  # noqa: BLE001 - foreign code: exits and interrupts of tasks
             self._failure = self._failure or error
+        signals.silence()
         if not (task.done() or self._failure):
             # What `asyncio.run` says to a program that stops its own loop.
             self._failure = RuntimeError("Event loop stopped before Future completed.")

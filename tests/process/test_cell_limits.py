@@ -30,18 +30,18 @@ def test_wall_seconds(session: tidemark.Session) -> None:
         "await asyncio.Event().wait()",
         "import ctypes\nctypes.PyDLL(None).sleep(1000)",
     ):
-        end = over(session, f"text('on')\nawait asyncio.sleep(0.01)\n{source}", wall_seconds=0.5)
+        end = over(session, f"text('on')\nawait asyncio.sleep(0.01)\n{source}", wall_seconds=1.5)
         assert end.reason == "limit"
         assert end.error is not None
         assert "wall_seconds" in end.error
-        assert "0.5" in end.error
+        assert "1.5" in end.error
         assert shown(end) == "on"
-    assert 1.5 < time.monotonic() - started < 12
+    assert 4.5 < time.monotonic() - started < 30
 
 
 def test_wall_seconds_count_pauses_too(session: tidemark.Session) -> None:
     cell = session.create_pausable_cell(
-        "await asyncio.sleep(0.001)", limits=Limits(wall_seconds=0.5)
+        "await asyncio.sleep(0.001)", limits=Limits(wall_seconds=2.0)
     )
     pending(cell)
     assert in_state(cell, "completed").reason == "limit"
