@@ -256,7 +256,8 @@ def test_a_session_that_is_left_while_it_opens_is_left_open_by_nobody(tmp_path: 
         state = tmp_path / "state"
         lasting = tidemark.AsyncSession("s", state=state, isolation="process")
         await left_while_opening(lasting, "detach")
-        async with tidemark.AsyncSession("s", state=state) as successor:  # nobody holds it
+        successor = tidemark.AsyncSession("s", state=state, isolation="process")
+        async with successor:  # nobody holds it
             assert await successor.cells() == ()
         async with tidemark.connect_async(state) as client:
             pid = (await client.info()).pid
