@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,20 +110,24 @@ async def busy_elsewhere(endpoint: str, name: str) -> AsyncIterator[None]:
         if await other.stdout.readline() != b"busy\n":
             raise RuntimeError("the other host did not begin")
         yield
-        if other.returncode is not None:
-            raise RuntimeError(f"the other host has ended with status {other.returncode}")
-    finally:
         other.stdin.close()
         async with asyncio.timeout(ENDS_SECONDS_MAX):
+            if status := await other.wait():
+                raise RuntimeError(f"the other host has ended with status {status}")
+    finally:
+        if other.returncode is None:
+            other.kill()
             await other.wait()
 
 
 async def serve(name: str, endpoint: str) -> None:
-    """Be that other host."""
+    """Be that other host, until nobody wants it any more or what it does has failed."""
     async with tidemark.AsyncSession(endpoint=endpoint) as session:
-        async with busy_here(session, name):
-            print("busy", flush=True)
-            await asyncio.to_thread(sys.stdin.read)
+        task = asyncio.ensure_future(Busy(session).kinds[name]())
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), task.cancel)  # it is closed
+        print("busy", flush=True)
+        with suppress(asyncio.CancelledError):
+            await task
         await session.close()
 
 

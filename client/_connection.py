@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from ..protocol import codec
 from ..protocol.errors import ProtocolError, TidemarkError
@@ -46,6 +48,9 @@ class Connection:
         tools: what cells may call.
         on_notify: called with one notification after the other.
         place: where successors of the supervisor come from; None: others see to that.
+
+    Attributes:
+        is_over: it was ended for good from the other side, and nothing can be said any more.
     """
 
     def __init__(
@@ -58,9 +63,10 @@ class Connection:
     ) -> None:
         self.endpoint = endpoint
         self.core = core
+        self.is_over = False
         self._loop = asyncio.get_running_loop()
         self._bench = ToolBench(tools, self._call_ended)
-        self._notices = NoticeDesk(on_notify, self._notice_handled)
+        self._notices = NoticeDesk(on_notify, partial(self._and_turn, core.notice_received))
         self._waiters = Waiters()
         self._opened: asyncio.Future[Attached] = self._loop.create_future()
         self._repeating: asyncio.TimerHandle | None = None
@@ -106,6 +112,7 @@ class Connection:
 
     def _hang_up(self) -> None:
         """Nobody is asked any more, and nobody is missed when they go."""
+        self.is_over = True
         self._absence.close()
         self._wire.close()
 
@@ -140,13 +147,11 @@ class Connection:
 
     def again(self, number: int) -> None:
         """Send a request that was begun again, under its own number."""
-        self.core.repeat(number)
-        self._turn()
+        self._and_turn(self.core.repeat, number)
 
     def suspend(self, number: int) -> None:
         """Give up waiting for now; `again` and `outcome` go on with the same request."""
-        self.core.suspend(number)
-        self._turn()
+        self._and_turn(self.core.suspend, number)
 
     def abandon(self, number: int) -> None:
         """Give up waiting for good."""
@@ -207,7 +212,8 @@ class Connection:
         elif isinstance(happening, CallToCancel):
             self._bench.cancel(happening.call)
         elif isinstance(happening, ResultUnwritten):
-            self._loop.call_later(_RESULT_AGAIN_SECONDS, self._result_again, happening.call)
+            again = (self.core.repeat_result, happening.call)
+            self._loop.call_later(_RESULT_AGAIN_SECONDS, self._and_turn, *again)
         elif isinstance(happening, NoticeCame):
             self._notices.put(happening.notice)
         elif isinstance(happening, Opened):
@@ -230,12 +236,8 @@ class Connection:
         self._absence.somebody_waits()
         self._turn()
 
-    def _result_again(self, call: CallRef) -> None:
-        self.core.repeat_result(call)
-        self._turn()
-
-    def _notice_handled(self, cell: str, number: int) -> None:
-        self.core.notice_received(cell, number)
+    def _and_turn(self, step: Callable[..., None], *arguments: Any) -> None:
+        step(*arguments)
         self._turn()
 
 

@@ -155,7 +155,8 @@ class Opening:
             await self._let_go(connection, ask)
             return
         async with self._lock:
-            pass
+            if isinstance(self._place, PrivatePlace):  # it may have been launched ahead
+                await in_joined_thread(self._place.end)
 
     async def _let_go(self, connection: Connection, ask: CloseSession | Detach) -> None:
         try:
@@ -176,6 +177,8 @@ async def _say_goodbye(connection: Connection, ask: CloseSession | Detach) -> No
     from ..protocol.host_requests import Detach
 
     lost = connection.core.lost
+    if connection.is_over:
+        return  # there is nobody to say it to
     if isinstance(lost, SessionTakenError):
         ask = Detach()  # another host has it now: there is nothing of ours to close
     elif lost is not None:

@@ -23,7 +23,49 @@ from .exits import EXIT_CUT_OFF
 RECONNECT_S: Final = 0.01
 RECONNECT_S_MAX: Final = 0.2
 SCRATCH_BYTES: Final = 64 * limits.KIB
+_IN: Final = select.EPOLLIN
+_IN_AND_OUT: Final = select.EPOLLIN | select.EPOLLOUT
 _POP: Final[Callable[[deque[memoryview]], memoryview]] = deque.popleft
+
+
+class Unsent:
+    """Parts of messages that wait for room, in their order.
+
+    A signal of the cell's may raise between any two steps of Python, so what is done and that it is
+    done is one call of C: the bytes that the socket has taken, and those of the parts that are not
+    kept any more, are each the one item of a deque, which `extend` replaces.
+    """
+
+    def __init__(self) -> None:
+        self._parts: deque[memoryview] = deque()
+        self._taken = deque([0], 1)
+        self._dropped = deque([0], 1)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether there is anything."""
+        return bool(self._parts)
+
+    def keep(self, parts: list[memoryview]) -> None:
+        """Append these; all of them, or none."""
+        self._parts.extend(parts)
+
+    def send_to(self, peer: socket) -> None:
+        """Send what there is room for.
+
+        Raises:
+            OSError: the connection has ended.
+        """
+        parts, taken, dropped = self._parts, self._taken, self._dropped
+        while parts:
+            sent = taken[0] - dropped[0]
+            if sent == len(parts[0]):
+                dropped.extend(map(add, map(len, map(_POP, (parts,))), (dropped[0],)))
+                continue
+            try:
+                taken.extend(map(add, map(peer.send, (parts[0][sent:],)), (taken[0],)))
+            except BlockingIOError:
+                return
 
 
 class Wire:
@@ -48,13 +90,8 @@ class Wire:
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         self._was_short = False
         self._is_ready = False
-        self._unsent: deque[memoryview] = deque()
-        # Bytes that the socket has taken, and those of the parts that are not kept any more: each
-        # the one item of a deque, which is replaced in the same call of C that does what it counts.
-        # A signal of the cell's raises before that or after it, and nothing is sent twice.
-        self._taken = deque([0], 1)
-        self._dropped = deque([0], 1)
-        self._wants_room = False
+        self._unsent = Unsent()
+        self._wants_room: bool | None = False
         self.is_busy = False
         self.on_lost: Callable[[], None] = lambda: None
         self._must_stay = False
@@ -124,7 +161,7 @@ class Wire:
         # middle of this, on this very thread; then what it says is sent after all that was before.
         # All parts are made before any is kept: making one can run a finalizer, too.
         parts = [memoryview(part) for part in zmtp.packed(header, body)]
-        self._unsent.extend(parts)
+        self._unsent.keep(parts)
         self.flush()
         return self._is_ready
 
@@ -139,24 +176,22 @@ class Wire:
             self.is_busy = False
 
     def _push(self) -> None:
-        peer, unsent, taken, dropped = self._socket, self._unsent, self._taken, self._dropped
-        while peer is not None and unsent:
-            sent = taken[0] - dropped[0]
-            if sent == len(unsent[0]):
-                dropped.extend(map(add, map(len, map(_POP, (unsent,))), (dropped[0],)))
-                continue
+        peer, unsent = self._socket, self._unsent
+        if peer is None:
+            return
+        try:
+            unsent.send_to(peer)
+        except OSError:
+            self._disconnect(peer)
+            return
+        wants = unsent.is_left
+        if wants != self._wants_room:
+            self._wants_room = None  # until it is done: who is interrupted leaves it to the next
             try:
-                taken.extend(map(add, map(peer.send, (unsent[0][sent:],)), (taken[0],)))
-            except BlockingIOError:
-                break
+                self._news.modify(peer.fileno(), _IN_AND_OUT if wants else _IN)
             except OSError:
-                self._disconnect(peer)
-                return
-        if peer is not None and bool(self._unsent) != self._wants_room:
-            self._wants_room = not self._wants_room
-            mask = select.EPOLLIN | select.EPOLLOUT if self._wants_room else select.EPOLLIN
-            with suppress(OSError):  # a cell has closed the descriptor; the next reading notices
-                self._news.modify(peer.fileno(), mask)
+                return  # a cell has closed the descriptor; the next reading notices
+            self._wants_room = wants
 
     def receive(self) -> list[bytes] | None:
         """The next message's frames; None: nothing is here.
@@ -172,7 +207,7 @@ class Wire:
                 self._is_ready = True
                 self._pause_s = RECONNECT_S
             elif isinstance(found, zmtp.Ping):
-                self._unsent.append(memoryview(found.pong))
+                self._unsent.keep([memoryview(found.pong)])
             if found is None and not self._read():
                 return None
 
@@ -198,18 +233,21 @@ class Wire:
     def _disconnect(self, peer: socket) -> None:
         if self._must_stay:
             os._exit(EXIT_CUT_OFF)
+        was_ready, self._is_ready = self._is_ready, False
+        # First: if a signal interrupts the following, those who are woken do it.
+        self.on_lost()
         # A copy of this process may still have it, so closing it would not end the watch.
         with suppress(OSError, ValueError):
             self._news.unregister(peer.fileno())
         peer.close()
         # A supervisor that is gone may have a successor already; one that has sent us away has not.
-        if not self._is_ready:
+        if not was_ready:
             self._back_off()
+        incoming, unsent = zmtp.Incoming(), Unsent()
+        # No calls from here on, so no signal comes between: all of the former is gone, or nothing.
+        self._was_short = self._wants_room = False
+        self._incoming, self._unsent = incoming, unsent
         self._socket = None
-        self._incoming = zmtp.Incoming()
-        self._was_short = self._is_ready = self._wants_room = False
-        self._unsent, self._taken, self._dropped = deque(), deque([0], 1), deque([0], 1)
-        self.on_lost()
 
     def _back_off(self) -> None:
         self._try_at = real.monotonic() + self._pause_s

@@ -27,9 +27,9 @@ TURN_BYTES: Final = limits.MIB  # of one host in one turn
 TURN_MESSAGES: Final = 32
 SHUT_SECONDS: Final = 0.1  # how long nobody is let in when the process has no descriptors left
 # What one host has asked for and not read yet: sixteen of the largest events, in parts of
-# 128 KiB, and some thousand small answers. Beyond that it is told no more, has to attach again, and
-# asks again.
-OF_HOSTS: Final = Unread(16 * limits.CELL_OUTPUT_BYTES_MAX, 20_000)
+# 128 KiB, and as many small answers as it may wait for. Beyond that it is told no more, has to
+# attach again, and asks again.
+OF_HOSTS: Final = Unread(16 * limits.CELL_OUTPUT_BYTES_MAX, 24_000)
 HELD_BYTES: Final = 64 * limits.KIB  # what is more is sent at once: a host reads it meanwhile
 LAST_WORDS_SECONDS: Final = 0.2  # for those who have not read yet what they were told at the end
 

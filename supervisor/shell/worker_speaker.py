@@ -16,7 +16,7 @@ from . import journal_schema as schema
 from .kept_contents import KeptContents
 from .ports import Ports
 
-CHUNK_BYTES = limits.ANSWER_PART_BYTES
+CHUNK_BYTES = limits.MIB  # of inputs in one message
 TICKS_AT_ONCE = 50_000
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,36 +12,19 @@ import zmq
 from tidemark.client._attachment import Identity
 from tidemark.client._connection import Connection
 from tidemark.client._core import HostCore
-from tidemark.client._launch import Found
+from tidemark.client._opening import _say_goodbye
 from tidemark.protocol import codec
-from tidemark.protocol.errors import SessionHeldError
+from tidemark.protocol.errors import SessionTakenError
 from tidemark.protocol.host_answers import Refused
+from tidemark.protocol.host_requests import Detach
 
 SECONDS = 10.0
-HELD = Refused(1, 0, "session_held", "held", b"")
-
-
-class Place:
-    """Where another supervisor is to be had; remembers whether it was asked."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.was_asked = False
-
-    def succeed(self) -> Found:
-        self.was_asked = True
-        return Found(f"ipc://{self._path}")
-
-    def look(self) -> Found:
-        return self.succeed()
-
-    def last_words(self) -> str:
-        return ""
+TAKEN = Refused(1, 0, "session_taken", "attachment 1 is not known here", b"\x80")
 
 
 @asynccontextmanager
-async def refused(path: Path, place: Place) -> AsyncIterator[zmq.Socket[bytes]]:
-    """What becomes of a connection, at the supervisor's end, after its attachment was refused."""
+async def refused(path: Path) -> AsyncIterator[tuple[Connection, zmq.Socket[bytes]]]:
+    """A connection whose attachment was refused, and what the other end notices of it."""
     context = zmq.Context()
     router, events = context.socket(zmq.ROUTER), context.socket(zmq.PAIR)
     router.linger = events.linger = 0
@@ -49,15 +32,15 @@ async def refused(path: Path, place: Place) -> AsyncIterator[zmq.Socket[bytes]]:
     events.connect("inproc://events")
     router.bind(f"ipc://{path}")
     core = HostCore(Identity(b"t" * 16, 7, "here", 99), None)
-    connection = Connection(f"ipc://{path}", core, {}, None, place)
+    connection = Connection(f"ipc://{path}", core, {}, None)
     try:
         opening = asyncio.ensure_future(connection.open())
         await readable(router)
         peer, *_ = router.recv_multipart()
-        router.send_multipart([peer, *codec.TO_HOST.encode(HELD)])
-        with pytest.raises(SessionHeldError):
+        router.send_multipart([peer, *codec.TO_HOST.encode(TAKEN)])
+        with pytest.raises(SessionTakenError):
             await opening
-        yield events
+        yield connection, events
     finally:
         await connection.close()
         router.disable_monitor()
@@ -72,12 +55,29 @@ async def readable(socket: zmq.Socket[bytes]) -> None:
             await asyncio.sleep(0.005)
 
 
-def test_who_is_refused_for_good_hangs_up_and_asks_for_no_successor(tmp_path: Path) -> None:
-    place = Place(tmp_path / "h")
-
+def with_refused(
+    path: Path, work: Callable[[Connection, zmq.Socket[bytes]], Awaitable[None]]
+) -> None:
     async def test() -> None:
-        async with refused(tmp_path / "h", place) as events:
-            await readable(events)
+        async with refused(path) as (connection, events):
+            await work(connection, events)
 
     asyncio.run(test())
-    assert not place.was_asked
+
+
+def test_who_is_refused_for_good_hangs_up(tmp_path: Path) -> None:
+    """And so is not there to miss that supervisor when it ends, and to look for another one."""
+
+    async def hung_up(connection: Connection, events: zmq.Socket[bytes]) -> None:
+        await readable(events)
+        assert not connection.is_down
+
+    with_refused(tmp_path / "h", hung_up)
+
+
+def test_who_was_refused_leaves_without_asking_anybody(tmp_path: Path) -> None:
+    async def left(connection: Connection, _: zmq.Socket[bytes]) -> None:
+        async with asyncio.timeout(1.0):  # an answer would be waited for ten times as long
+            await _say_goodbye(connection, Detach())
+
+    with_refused(tmp_path / "h", left)

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 import zmq
-from tidemark.protocol.limits import CELL_OUTPUT_BYTES_MAX, MESSAGE_BYTES_MAX, MIB
+from tidemark.protocol.limits import (
+    ANSWER_PART_BYTES,
+    CELL_OUTPUT_BYTES_MAX,
+    MESSAGE_BYTES_MAX,
+    REQUESTS_IN_FLIGHT_MAX,
+)
 from tidemark.protocol.zmtp import LOOSE_FRAMES_MAX
 from tidemark.supervisor.shell import host_door
 from tidemark.supervisor.shell.host_door import OF_HOSTS, TURN_MESSAGES, Heard, HostDoor
@@ -169,9 +174,14 @@ def test_an_event_of_the_largest_output_waits_for_who_is_slow(bench: Bench) -> N
     with ZmtpPeer(bench.door.path, b"id") as peer:
         peer.say(whole(b"head", b""))
         bench.until_heard(1)
-        part = bytes(MIB)  # one for all: this is about bounds
-        parts = 10 * CELL_OUTPUT_BYTES_MAX // MIB
+        part = bytes(ANSWER_PART_BYTES)  # one for all: this is about bounds
+        parts = 15 * CELL_OUTPUT_BYTES_MAX // ANSWER_PART_BYTES
         assert all(bench.door.tell(bench.heard[0][0], b"head", part) for _ in range(parts))
+
+
+def test_large_answers_leave_places_for_all_small_ones_that_a_host_may_wait_for() -> None:
+    of_large = 2 * OF_HOSTS.bytes_max // ANSWER_PART_BYTES  # each header goes by itself
+    assert of_large + REQUESTS_IN_FLIGHT_MAX <= OF_HOSTS.parts_max
 
 
 def test_silent_strangers_are_dropped(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

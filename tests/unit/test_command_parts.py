@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sys
 from contextvars import copy_context
 from pathlib import Path
 
-import psutil
 import pytest
+import tidemark
 from tidemark import CellInfo, Completed, Image, Pending, Terminated, Text, ToolCall
 from tidemark.client._launch import Packages
 from tidemark.client._places import PrivatePlace, begin_ahead, end_ahead, place_of
-from tidemark.command import listing, rendering, terminal
+from tidemark.command import listing, rendering, run, terminal
 from tidemark.command.failures import CommandError, UsageError
 from tidemark.command.main import main
 from tidemark.command.place import reachable
@@ -122,10 +123,39 @@ def test_what_cannot_work_is_wrong_usage(
     assert told.err.startswith("tidemark: ")
 
 
-def test_a_supervisor_that_was_launched_for_nothing_ends() -> None:
-    before = psutil.Process().children()
-    assert main(["run", __file__, "--tools", "no such file.py"]) == 2
-    assert psutil.Process().children() == before
+def test_a_supervisor_that_was_launched_for_nothing_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[PrivatePlace] = []
+    begin = PrivatePlace.begin
+    monkeypatch.setattr(PrivatePlace, "begin", lambda place: (begun.append(place), begin(place)))
+    # It is running by the time at which the run fails.
+    monkeypatch.setattr(run, "load_tools", lambda _: refuse(begun[0].launch()))
+    assert main(["run", __file__, "--tools", "a file.py"]) == 2
+    (place,) = begun
+    assert place._life is not None
+    assert place._life.has_ended()
+    assert place._directory is not None
+    assert not place._directory.exists()
+
+
+def refuse(_: object) -> list[object]:
+    raise UsageError("these tools cannot be had")
+
+
+def test_a_supervisor_that_was_launched_ahead_ends_with_a_session_that_was_never_opened() -> None:
+    async def left() -> PrivatePlace:
+        begin_ahead("process")
+        session = tidemark.AsyncSession(isolation="process")
+        place = session._opening._place
+        assert isinstance(place, PrivatePlace)
+        assert place.launch().endpoint
+        await session.close()
+        return place
+
+    place = asyncio.run(left())
+    assert place._life is not None
+    assert place._life.has_ended()
 
 
 def test_a_supervisor_that_was_launched_ahead_is_that_of_one_session() -> None:
