@@ -45,7 +45,7 @@ class Hearing:
         self.gate_bell = Bell()
         self._gate_opened = False
         self._waiting = 0
-        self._delegates = False
+        self._delegates = self.is_silent = False
         self._is_due = False
         self._questions: deque[Fetch] = deque()
         self.cell_sleeps = True
@@ -165,6 +165,7 @@ class Hearing:
         """The cell has ended: nothing of it runs on its thread any more, if this is that thread."""
         if threading.get_ident() == self._main:
             signals.silence()
+        self.is_silent = True
 
     def leave_for_good(self) -> None:
         """The stand-by listens from now on."""

@@ -149,19 +149,21 @@ class Link:
         """
         if self._is_copy:
             os._exit(EXIT_DONE if reason is Reason.ENDED else EXIT_COPY_FAILED)
-        try:
-            self.hearing.silence_signals()
-            sys.setrecursionlimit(sys.getrecursionlimit() + SPARE_FRAMES)
-            with self.lock:
-                if not self.speaker.stream.closed:
-                    taken = self.steps.taken if self.steps is not None else 0
-                    self.speaker.stream.add(Finished(reason, error, value, taken))
-                    self.hearing.send()
-        except MemoryError:
-            os._exit(EXIT_NO_MEMORY)
-        except BaseException:  # noqa: BLE001 - ends the process: a completion must not be lost
-            os._exit(EXIT_DEFECT)
-        self.park()
+        while True:
+            try:
+                sys.setrecursionlimit(sys.getrecursionlimit() + SPARE_FRAMES)
+                self.hearing.silence_signals()
+                with self.lock:
+                    if not self.speaker.stream.closed:
+                        taken = self.steps.taken if self.steps is not None else 0
+                        self.speaker.stream.add(Finished(reason, error, value, taken))
+                        self.hearing.send()
+                self.park()
+            except MemoryError:
+                os._exit(EXIT_NO_MEMORY)
+            except BaseException:  # noqa: BLE001 - a completion must not be lost
+                if self.hearing.is_silent:
+                    os._exit(EXIT_DEFECT)
 
     def park(self) -> NoReturn:
         """Block this thread for ever; the stand-by ends the process."""

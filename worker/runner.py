@@ -84,11 +84,16 @@ class Run:
 
     def _drive(self, main: Callable[[], Any]) -> None:
         task = self._loop.create_task(self._run_main(main), name="main")
-        try:
-            self._loop.run_forever()
-        except BaseException as error:  # noqa: BLE001 - foreign code: exits and interrupts of tasks
-            self._failure = self._failure or error
-        signals.silence()
+        runs = is_heard = True
+        while is_heard:
+            try:
+                if runs:
+                    runs = False
+                    self._loop.run_forever()
+                signals.silence()
+                is_heard = False
+            except BaseException as error:  # noqa: BLE001 - foreign code: exits, signals' functions
+                self._failure = self._failure or error
         if not (task.done() or self._failure):
             # What `asyncio.run` says to a program that stops its own loop.
             self._failure = RuntimeError("Event loop stopped before Future completed.")
