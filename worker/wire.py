@@ -189,8 +189,8 @@ class Wire:
             self._wants_room = None  # until it is done: who is interrupted leaves it to the next
             try:
                 self._news.modify(peer.fileno(), _IN_AND_OUT if wants else _IN)
-            except OSError:
-                return  # a cell has closed the descriptor; the next reading notices
+            except (OSError, ValueError):
+                return  # a cell has closed the descriptor, or we have; the next reading notices
             self._wants_room = wants
 
     def receive(self) -> list[bytes] | None:
