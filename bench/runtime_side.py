@@ -17,6 +17,9 @@ from contender import CYCLE, HELLO, INPUTS, WAITING, WARM_CYCLES, Block
 from memory import tree_bytes
 
 LATE_SECONDS_MAX = 60.0
+SETTLE_SECONDS = 0.25  # spares are made when nobody has asked for anything for a while
+SETTLED_BYTES = 200_000
+SETTLES_MAX = 60
 
 
 async def search(n: int) -> int:
@@ -258,10 +261,23 @@ class Memory(_Side):
         assert self._host.supervisor is not None
         began, found = perf_counter(), []
         for _ in range(count):
-            before = tree_bytes(self._host.supervisor)
+            before = await settled_bytes(self._host.supervisor)
             await self._host.pause_many(CYCLE, self._cells)
-            found.append((tree_bytes(self._host.supervisor) - before) / self._cells)
+            after = await settled_bytes(self._host.supervisor)
+            found.append((after - before) / self._cells)
         return Block(found, perf_counter() - began)
+
+
+async def settled_bytes(supervisor: psutil.Process) -> int:
+    """The memory of all its processes when as many spare workers are there as there will be."""
+    last = 0
+    for _ in range(SETTLES_MAX):
+        now = tree_bytes(supervisor)
+        if abs(now - last) < SETTLED_BYTES:
+            break
+        last = now
+        await asyncio.sleep(SETTLE_SECONDS)
+    return now
 
 
 class Pauses:
