@@ -40,7 +40,6 @@ class Busy:
 
     def __init__(self, session: tidemark.AsyncSession) -> None:
         self._session = session
-        self.done = 0
 
     async def nothing(self) -> None:
         """Until cancelled."""
@@ -74,7 +73,6 @@ class Busy:
                 event = await cell.observe(listened_seconds)
             if event.error is not None:
                 raise RuntimeError(f"a busy cell failed: {event.error[-300:]}")
-            self.done += 1
         except asyncio.CancelledError:
             await cell.terminate()
             raise

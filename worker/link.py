@@ -162,7 +162,7 @@ class Link:
             except MemoryError:
                 os._exit(EXIT_NO_MEMORY)
             except BaseException:  # noqa: BLE001 - a completion must not be lost
-                if self.hearing.is_silent:
+                if self.hearing.is_silent:  # else a signal has called something of the cell's
                     os._exit(EXIT_DEFECT)
 
     def park(self) -> NoReturn:

@@ -84,6 +84,8 @@ class Run:
 
     def _drive(self, main: Callable[[], Any]) -> None:
         task = self._loop.create_task(self._run_main(main), name="main")
+        # Until no signal calls anything of the cell's: what is raised by such a call before that is
+        # raised here, and nowhere where it would be a defect of the worker.
         runs = is_heard = True
         while is_heard:
             try:
