@@ -24,4 +24,5 @@ def acknowledge(fleet: Fleet, state: CellState, message: Said, now_ns: int) -> N
         fleet.speak(GiveAcknowledge(state.token, state.have))
         fleet.put(state.waiting(acked=state.have, unacked=0), now_ns)
     else:
-        fleet.put(state.waiting(unacked=unacked), now_ns)
+        # Not `put`: no moment of the cell's depends on it, and every message comes here.
+        fleet.cells[state.cell.id] = state.waiting(unacked=unacked)

@@ -15,14 +15,22 @@ PAGE_BYTES: Final = 4_096
 PAGES_OF_COMMIT: Final = 4
 PAGES_OF_RECORD: Final = 2  # in its own table, in those that follow from it, and in their indexes
 
+FINAL: Final = (EventKind.COMPLETED, EventKind.TERMINATED)
+
 Row = tuple[Any, ...]
 
 
 class Rows:
     """The rows of one transaction; kinds that come in numbers are inserted together."""
 
-    def __init__(self, sql: sqlite3.Connection) -> None:
+    def __init__(
+        self,
+        sql: sqlite3.Connection,
+        newest: Callable[[str], EventMark | None] = lambda cell: None,
+    ) -> None:
+        """`newest` knows the last event of a cell, this transaction's included; or it does not."""
         self._sql = sql
+        self.newest = newest
         self.records: list[Row] = []
         self.contents: list[Row] = []
         self.written = PAGES_OF_COMMIT  # pages that go into the log, as far as can be guessed
@@ -111,6 +119,9 @@ def _yielded(rows: Rows, record: r.YieldMade, number: int, at_ns: int, scope: st
 
 
 def _seen(rows: Rows, record: r.EventAcknowledged, number: int, at_ns: int, scope: str) -> None:
+    newest = rows.newest(scope)
+    if newest is not None and newest.kind not in FINAL:
+        return  # as nearly always: the cell has not ended
     rows.do(
         "UPDATE cells SET seen = 1 WHERE id = :cell AND state <> '' "
         "AND :event = (SELECT max(number) FROM events WHERE cell = :cell)",

@@ -48,9 +48,18 @@ class Speaker:
         }
 
     def speak(self, effects: Sequence[f.Effect]) -> None:
-        """Carry out effects in their order; hosts are sent all that is for them at the end."""
+        """Carry out effects in their order; hosts are sent all that is for them at the end.
+
+        Events come after all else. So a host has begun with the calls that a frontier lists before
+        it has the frontier, and a result that is there at once comes before a step that can take
+        it: not after, which would be a turn of the worker and two commits more.
+        """
+        events = [effect for effect in effects if type(effect) is f.GiveEvent]
         for effect in effects:
-            self._how[type(effect)](effect)
+            if type(effect) is not f.GiveEvent:
+                self._how[type(effect)](effect)
+        for event in events:
+            self._give_event(event)
         if effects:
             self._ports.wires.flush()
 

@@ -136,8 +136,9 @@ class SqliteStore(SqliteReading):
     def commit(self, entries: Sequence[r.Entry], at_ns: int) -> int:
         number = self._last
         chains: dict[str, bytes] = {}
+        marks = {e.scope: mark for e in entries if (mark := event_of(e.record))}
         with self._transaction():
-            rows = Rows(self._sql)
+            rows = Rows(self._sql, lambda cell: marks.get(cell) or self._newest.get(cell))
             for entry in entries:
                 number += 1
                 self._write(rows, number, at_ns, entry, chains)
@@ -147,7 +148,7 @@ class SqliteStore(SqliteReading):
         for known in kept:
             if len(known) > CHAINS_MAX:
                 known.clear()  # it is read back when it is needed
-        self._newest.update({e.scope: mark for e in entries if (mark := event_of(e.record))})
+        self._newest.update(marks)
         self._chains.update(chains)
         self._tails.update(tails)
         self._last = number

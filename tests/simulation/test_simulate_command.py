@@ -27,7 +27,7 @@ def test_every_story(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--seeds", "3"],
+        ["--seeds", "12"],
         ["--crash-everywhere", "--trouble", "write-lost", "--plot", "two-hosts"],
     ],
 )
