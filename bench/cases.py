@@ -66,6 +66,11 @@ class Case:
         return min(usual, asked) if asked else usual
 
 
+# Of a durable tool cycle, whichever way a host asks for it.
+ONE = (Must("p50", 1.6), Must("p99", 2.5), Must("p50", 1.0, "jupyter"))
+SIXTY_FOUR = (Must("per_second", 0.5), Must("per_second", 1.0, "monty"), Must("frontiers", 13, ""))
+
+
 def all_cases(durability: str, peers: Peers, many: int = MANY) -> list[Case]:
     """Every case of the table, none of them opened."""
     return [
@@ -90,27 +95,41 @@ def _cycles(durability: str, peers: Peers) -> list[Case]:
                 "minimum": lambda: by_hand.Cycles(durability, 1),
                 **_peers(peers, "cycle", one, cells=1),
             },
-            (Must("p50", 1.6), Must("p99", 2.5), Must("p50", 1.0, "jupyter")),
+            ONE,
             has_rate=True,
             peer_count=20,
         ),
         *(_cycle_many(durability, peers, cells) for cells in (4, 16, 64, 256)),
+        Case(
+            "step-1",
+            "cycle-1 in one request: `step` instead of `resume` and `wait_to_pending`",
+            50,
+            20,
+            {
+                "tidemark": lambda: runtime.Cycles(durability, 1, steps=True),
+                "minimum": lambda: by_hand.Cycles(durability, 1, steps=True),
+                **_peers(peers, "cycle", ["monty", "jupyter"], cells=1),
+            },
+            ONE,
+            has_rate=True,
+            peer_count=20,
+        ),
+        _cycle_many(durability, peers, 64, steps=True),
     ]
 
 
-def _cycle_many(durability: str, peers: Peers, cells: int) -> Case:
-    musts = (Must("per_second", 0.5), Must("per_second", 1.0, "monty"), Must("frontiers", 13, ""))
+def _cycle_many(durability: str, peers: Peers, cells: int, *, steps: bool = False) -> Case:
     return Case(
-        f"cycle-{cells}",
+        f"step-{cells}" if steps else f"cycle-{cells}",
         f"the same with {cells} cells at once",
         8 if cells <= 64 else 3,
         20 if cells == 64 else 5,
         {
-            "tidemark": lambda: runtime.Cycles(durability, cells),
-            "minimum": lambda: by_hand.Cycles(durability, cells),
+            "tidemark": lambda: runtime.Cycles(durability, cells, steps=steps),
+            "minimum": lambda: by_hand.Cycles(durability, cells, steps=steps),
             **_peers(peers, "cycle", ["monty"], cells=cells),
         },
-        musts if cells == 64 else (),
+        SIXTY_FOUR if cells == 64 else (),
         cells=cells,
         has_rate=True,
     )

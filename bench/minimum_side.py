@@ -57,10 +57,11 @@ class Bursts(_Side):
 class Cycles(_Side):
     """Pausable cells that go from frontier to frontier, perhaps among others that do not."""
 
-    def __init__(self, durability: str, cells: int, among: int = 0) -> None:
+    def __init__(self, durability: str, cells: int, among: int = 0, *, steps: bool = False) -> None:
         super().__init__(durability)
         self._cells = cells
         self._among = among
+        self._steps = steps
         self._at: dict[int, int] = {}
 
     async def open(self) -> None:
@@ -69,9 +70,9 @@ class Cycles(_Side):
         self._host.pause_many(CYCLE, self._among)
 
     async def block(self, count: int) -> Block:
-        self._host.cycle(self._at, WARM_CYCLES)
+        self._host.cycle(self._at, WARM_CYCLES, steps=self._steps)
         commits, began = self._host.commits(), perf_counter()
-        seconds = self._host.cycle(self._at, count)
+        seconds = self._host.cycle(self._at, count, steps=self._steps)
         wall = perf_counter() - began
         return Block(seconds, wall, self._host.commits() - commits)
 

@@ -92,10 +92,16 @@ class RuntimeHost:
         )
         self._at += [_generation(event) for event in events]
 
-    async def cycle(self, count: int, cells: int | None = None) -> list[float]:
-        """Take the first so many cells (None: all) through tool cycles; seconds of each cycle."""
+    async def cycle(
+        self, count: int, cells: int | None = None, *, steps: bool = False
+    ) -> list[float]:
+        """Take the first so many cells (None: all) through tool cycles; seconds of each cycle.
+
+        `steps`: in one request each.
+        """
         going = range(len(self._cells) if cells is None else cells)
-        each = await asyncio.gather(*(self._cycle_one(number, count) for number in going))
+        one = self._step_one if steps else self._cycle_one
+        each = await asyncio.gather(*(one(number, count) for number in going))
         return [seconds for one in each for seconds in one]
 
     async def _cycle_one(self, number: int, count: int) -> list[float]:
@@ -104,6 +110,14 @@ class RuntimeHost:
             began = perf_counter()
             await cell.resume(self._at[number])
             self._at[number] = _generation(await cell.wait_to_pending())
+            seconds.append(perf_counter() - began)
+        return seconds
+
+    async def _step_one(self, number: int, count: int) -> list[float]:
+        cell, seconds = self._cells[number], []
+        for _ in range(count):
+            began = perf_counter()
+            self._at[number] = _generation(await cell.step(self._at[number]))
             seconds.append(perf_counter() - began)
         return seconds
 
@@ -210,10 +224,11 @@ class Bursts(_Side):
 class Cycles(_Side):
     """Pausable cells that go from frontier to frontier, perhaps among others that do not."""
 
-    def __init__(self, durability: str, cells: int, among: int = 0) -> None:
+    def __init__(self, durability: str, cells: int, among: int = 0, *, steps: bool = False) -> None:
         super().__init__(durability)
         self._cells = cells
         self._among = among
+        self._steps = steps
 
     async def open(self) -> None:
         await super().open()
@@ -221,9 +236,9 @@ class Cycles(_Side):
         await self._host.pause_many(CYCLE, self._among)
 
     async def block(self, count: int) -> Block:
-        await self._host.cycle(WARM_CYCLES, self._cells)
+        await self._host.cycle(WARM_CYCLES, self._cells, steps=self._steps)
         commits, began = self._host.commits(), perf_counter()
-        seconds = await self._host.cycle(count, self._cells)
+        seconds = await self._host.cycle(count, self._cells, steps=self._steps)
         wall = perf_counter() - began
         return Block(seconds, wall, self._host.commits() - commits)
 

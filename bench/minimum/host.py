@@ -127,18 +127,20 @@ class MinimumHost:
             self._say("observe", cell)
         return self._until_all_have_paused(cells)
 
-    def cycle(self, generations: dict[int, int], count: int) -> list[float]:
+    def cycle(self, generations: dict[int, int], count: int, *, steps: bool = False) -> list[float]:
         """Take every cell through so many tool cycles; seconds of each cycle.
 
-        Each is: resume the frontier that was observed, hear that it was, observe the next. The
-        tool's result was sent as soon as the call was offered.
+        Each is: resume the frontier that was observed, hear that it was, observe the next. With
+        `steps` that is one request, and its answer the next frontier. The tool's result was sent
+        as soon as the call was offered.
         """
+        verb = "step" if steps else "resume"
         seconds: list[float] = []
         left = dict.fromkeys(generations, count)
         began: dict[int, float] = {}
         for cell, generation in generations.items():
             began[cell] = perf_counter()
-            self._say("resume", cell, generation)
+            self._say(verb, cell, generation)
         while left:
             kind, cell, *rest = self._hear()
             if kind == "resumed":
@@ -152,7 +154,7 @@ class MinimumHost:
                 left[cell] -= 1
                 if left[cell]:
                     began[cell] = now
-                    self._say("resume", cell, rest[0])
+                    self._say(verb, cell, rest[0])
                 else:
                     del left[cell]
         return seconds

@@ -38,6 +38,7 @@ class Cell:
     is_pausable: bool
     event: list[Any] | None = None
     is_watched: bool = False
+    is_stepping: bool = False
     inputs: list[Any] = field(default_factory=list)
     unconfirmed: list[Any] = field(default_factory=list)
     taken: list[list[Any]] = field(default_factory=list)
@@ -217,8 +218,9 @@ class Minimum:
             self.cells[number].inputs.append(said[2:])
             self.to_host.append(["noted", number, said[2]])
             self._continue(number)
-        elif kind == "resume":
+        elif kind in ("resume", "step"):
             self.cells[number].resuming = said[2]
+            self.cells[number].is_stepping = kind == "step"
             self._continue(number)
         elif kind == "count":
             self.to_host.append(["counted", self.journal.commits])
@@ -265,7 +267,10 @@ class Minimum:
             self._begin(worker, number, said[1])
         elif kind == "confirmed":
             self.rows.append((number, kind, said[1], b""))
-            self.to_host.append(["resumed", number, said[1]])
+            if cell.is_stepping:
+                cell.is_watched = True
+            else:
+                self.to_host.append(["resumed", number, said[1]])
             cell.taken.append(cell.unconfirmed)
             cell.event, cell.unconfirmed, cell.confirming = None, [], 0
         elif kind == "restored":
