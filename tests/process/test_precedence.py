@@ -26,3 +26,28 @@ def test_a_supervisor_goes_before_what_waits_for_it_and_nothing_else_does() -> N
     assert sorted(shares.values())[0] == "-10"
     assert list(shares.values()).count("-10") == 1
     assert AUTOGROUP.read_text() == before
+
+
+def may_be_served_at_once() -> bool:
+    usual = os.sched_getscheduler(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except OSError:
+        return False
+    os.sched_setscheduler(0, usual, os.sched_param(0))
+    return True
+
+
+@pytest.mark.skipif(not may_be_served_at_once(), reason="the system does not let this user")
+def test_one_thread_of_the_supervisor_is_served_at_once_and_nothing_that_it_starts() -> None:
+    with tidemark.Session() as session:
+        session.create_cell("await asyncio.Event().wait()")
+        policies = {
+            thread: os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK
+            for child in psutil.Process().children(recursive=True)
+            for thread in map(int, os.listdir(f"/proc/{child.pid}/task"))
+        }
+        (supervisor,) = psutil.Process().children()
+    assert policies.pop(supervisor.pid) == os.SCHED_RR
+    assert set(policies.values()) == {os.SCHED_OTHER}
+    assert len(policies) > 2
