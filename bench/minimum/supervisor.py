@@ -236,10 +236,6 @@ class Minimum:
             cell.unconfirmed, cell.inputs = cell.inputs, []
             cell.confirming, cell.resuming = cell.resuming, 0
 
-    def _replace_warm(self) -> None:
-        if self.is_warm:
-            self._fork(0)
-
     def _begin(self, worker: int, number: int, pid: int) -> None:
         cell = self.cells[number]
         cell.worker, cell.pid = worker, pid
@@ -267,9 +263,8 @@ class Minimum:
             self._begin(worker, number, said[1])
         elif kind == "confirmed":
             self.rows.append((number, kind, said[1], b""))
-            if cell.is_stepping:
-                cell.is_watched = True
-            else:
+            cell.is_watched = cell.is_stepping
+            if not cell.is_stepping:
                 self.to_host.append(["resumed", number, said[1]])
             cell.taken.append(cell.unconfirmed)
             cell.event, cell.unconfirmed, cell.confirming = None, [], 0
@@ -282,7 +277,6 @@ class Minimum:
             self.rows.append((number, kind, 0, msgpack.packb(said)))
             self._on_over(number, [0, said[1], []])
             self.to_workers.append((worker, ["bye"]))
-            self._replace_warm()
 
     def _on_paused(self, number: int, said: list[Any]) -> None:
         _, generation, output, calls = said
@@ -297,6 +291,8 @@ class Minimum:
         cell = self.cells[number]
         cell.event, cell.is_over = event, True
         self._answer_observer(number)
+        if self.is_warm:  # another one in its place
+            self._fork(0)
 
     def _on_end(self, pid: int) -> None:
         """A worker has ended: mostly because its cell is over."""
@@ -313,7 +309,6 @@ class Minimum:
             self._fork(number)
         else:
             self._on_over(number, [-1, [], []])
-            self._replace_warm()
 
     def end(self) -> None:
         """End the zygote, and with it the workers."""
