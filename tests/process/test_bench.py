@@ -41,6 +41,8 @@ CASES = [
     "cycle-16",
     "cycle-64",
     "cycle-256",
+    "step-1",
+    "step-64",
     "create-process",
     "create",
     "burst",
@@ -51,7 +53,7 @@ CASES = [
     "paused-many",
     "cycle-among-many",
 ]
-COUNTED = ("cycle", "create", "burst")  # cases of which somebody counts the commits
+COUNTED = ("cycle", "step", "create", "burst")  # cases of which somebody counts the commits
 
 
 def ran(root: Path, scratch: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
