@@ -14,7 +14,7 @@ from typing import Any
 
 from ..protocol.errors import JournalError, TidemarkError
 from ..protocol.version import VERSION
-from .settings import HIBERNATE_SECONDS, Settings, spares_here
+from .settings import FIRST, HIBERNATE_SECONDS, PRECEDENCE, USUAL, Settings, spares_here
 from .shell.state_directory import Held, StateDirectory
 from .shell.zygote_start import (
     LEVELS,
@@ -55,6 +55,19 @@ def _parser() -> argparse.ArgumentParser:
         default="sealed",
         help="the level whose zygote is started at once (default: sealed)",
     )
+    _add_what_cells_have(parser)
+    parser.add_argument(
+        "--precedence",
+        metavar="{first,usual}",
+        default=os.environ.get(PRECEDENCE) or FIRST,
+        help="whether it takes the processors before others, where it may "
+        f"(default: what {PRECEDENCE} says, or first)",
+    )
+    parser.add_argument("--ready-fd", type=int, default=-1, help="where to say that it is ready")
+    return parser
+
+
+def _add_what_cells_have(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spares",
         type=int,
@@ -75,8 +88,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--package-path", action="append", default=[], metavar="DIR", help="cells import from it"
     )
-    parser.add_argument("--ready-fd", type=int, default=-1, help="where to say that it is ready")
-    return parser
 
 
 def _say(ready_fd: int, facts: dict[str, Any]) -> None:
@@ -96,6 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.listen and not options.listen.startswith("ipc:///"):
         text = f"--listen {options.listen}: only ipc:///PATH is served (TCP needs CURVE keys)"
         return _fail(options.ready_fd, "protocol", text)
+    if options.precedence not in (FIRST, USUAL):
+        text = f"--precedence or {PRECEDENCE} is {options.precedence!r:.40}: first or usual"
+        return _fail(options.ready_fd, TidemarkError.code, text)
     settings = Settings(
         state=options.state,
         durability=options.durability,
@@ -110,6 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hibernate_seconds=max(0.0, options.hibernate_seconds),
         preload=tuple(options.preload),
         package_paths=tuple(os.path.abspath(path) for path in options.package_path),
+        goes_first=options.precedence == FIRST,
     )
     try:
         directory = StateDirectory(settings.state)

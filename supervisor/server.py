@@ -49,7 +49,8 @@ class Server:
         _raise_open_files()
         return_large_blocks()
         collect_seldom()
-        go_first()
+        if settings.goes_first:
+            go_first()
         self.directory = directory
         self._store = _journal(directory, settings)
         self._clock = SystemClock(self._store.last_at_ns)

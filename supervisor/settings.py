@@ -11,6 +11,8 @@ from ..protocol.classes import dataclass
 HIBERNATE_SECONDS: Final = 300.0
 SPARES_MAX: Final = 12  # some 4 MB each
 SPARES_PER_CPU: Final = 6
+PRECEDENCE: Final = "TIDEMARK_PRECEDENCE"  # in the environment: one of these
+FIRST, USUAL = "first", "usual"
 
 
 def spares_here() -> int:
@@ -32,6 +34,7 @@ class Settings:
         hibernate_seconds: how long a cell is idle before it gives up its worker; 0: for ever.
         preload: modules that zygotes import once, for all their cells.
         package_paths: directories from which cells import too.
+        goes_first: it takes the processors before others, where it may.
     """
 
     state: Path
@@ -47,6 +50,7 @@ class Settings:
     hibernate_seconds: float = 0.0
     preload: tuple[str, ...] = ()
     package_paths: tuple[str, ...] = ()
+    goes_first: bool = True
 
     @property
     def private(self) -> bool:

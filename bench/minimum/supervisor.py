@@ -1,10 +1,11 @@
 """The hand-written minimum's supervisor: drain, one commit, then send. And nothing else.
 
 It makes the commits and sends the messages that Tidemark's promises require (a tool cycle: result;
-consumed; calls and frontier. A cell: creation; completion), on the same kinds of sockets, with the
-same journal settings. It validates nothing, keeps no history, fences nobody and knows no errors.
-With WARM above 0 it keeps so many connected workers ahead, and forks the next after the completion.
-A worker that has ended costs one commit; a pausable cell is then run again with what it had taken.
+consumed; calls and frontier; in one request, result; consumed, calls and frontier. A cell:
+creation; completion), on the same kinds of sockets, with the same journal settings. It validates
+nothing, keeps no history, fences nobody and knows no errors. With WARM above 0 it keeps so many
+connected workers ahead, and forks the next after the completion. A worker that has ended costs one
+commit; a pausable cell is then run again with what it had taken.
 
 `python supervisor.py DIRECTORY DURABILITY WARM`; it ends when its standard input does.
 """
@@ -62,6 +63,7 @@ class Journal:
             "number INTEGER, body BLOB)"
         )
         self.rows: list[Row] = []
+        self.idle_rows: list[Row] = []  # that nobody is told of: they wait for others
         self.commits = 0
 
     def commit(self) -> None:
@@ -70,10 +72,12 @@ class Journal:
             return
         self.sql.execute("BEGIN IMMEDIATE")
         self.sql.executemany(
-            "INSERT INTO records (cell, kind, number, body) VALUES (?, ?, ?, ?)", self.rows
+            "INSERT INTO records (cell, kind, number, body) VALUES (?, ?, ?, ?)",
+            self.idle_rows + self.rows,
         )
         self.sql.execute("COMMIT")
         self.commits += 1
+        self.idle_rows.clear()
         self.rows.clear()
 
 
@@ -262,8 +266,9 @@ class Minimum:
         if kind == "hello":
             self._begin(worker, number, said[1])
         elif kind == "confirmed":
-            self.rows.append((number, kind, said[1], b""))
-            cell.is_watched = cell.is_stepping
+            rows = self.journal.idle_rows if cell.is_stepping else self.rows
+            rows.append((number, kind, said[1], b""))
+            cell.is_watched |= cell.is_stepping
             if not cell.is_stepping:
                 self.to_host.append(["resumed", number, said[1]])
             cell.taken.append(cell.unconfirmed)

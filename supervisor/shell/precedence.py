@@ -15,14 +15,15 @@ LOWEST: Final = os.sched_param(1)
 
 
 def go_first() -> None:
-    """Have the calling thread run as soon as it has something to do, if we may; only root may.
+    """Have the calling thread run as soon as it has something to do, if we may.
 
-    Every cell waits for its supervisor, which has something to do for a moment and then waits. On
-    processors full of others it would be given one milliseconds later each time, several times in
-    a cycle. It cannot take them for itself: what it does is bounded by what others ask, who are not
-    served meanwhile, and Linux keeps a twentieth of the time for them.
+    For that a process needs CAP_SYS_NICE, or a limit RLIMIT_RTPRIO above 0. Every cell waits for
+    its supervisor, which has something to do for a moment and then waits. On processors full of
+    others it would be given one milliseconds later each time, several times in a cycle. What it
+    does for one host or worker has a bound in each beat, and Linux keeps a twentieth of the time
+    for others (`sched_rt_runtime_us`); but no limit of a CPU cgroup holds for such a thread.
     """
-    with suppress(OSError):  # not root: everything works without
+    with suppress(OSError):  # everything works without
         os.sched_setscheduler(0, AT_ONCE, LOWEST)
     _have_a_larger_share()
 

@@ -48,18 +48,9 @@ class Speaker:
         }
 
     def speak(self, effects: Sequence[f.Effect]) -> None:
-        """Carry out effects in their order; hosts are sent all that is for them at the end.
-
-        Events come after all else. So a host has begun with the calls that a frontier lists before
-        it has the frontier, and a result that is there at once comes before a step that can take
-        it: not after, which would be a turn of the worker and two commits more.
-        """
-        events = [effect for effect in effects if type(effect) is f.GiveEvent]
-        for effect in effects:
-            if type(effect) is not f.GiveEvent:
-                self._how[type(effect)](effect)
-        for event in events:
-            self._give_event(event)
+        """Carry out effects in their order; hosts are sent all that is for them at the end."""
+        for effect in _calls_first(effects):
+            self._how[type(effect)](effect)
         if effects:
             self._ports.wires.flush()
 
@@ -177,3 +168,25 @@ class Speaker:
 
     def _watch_host(self, effect: f.WatchHost) -> None:
         self._ports.processes.watch_host(effect.attachment, effect.pid, effect.process_started_ns)
+
+
+def _calls_first(effects: Sequence[f.Effect]) -> Sequence[f.Effect]:
+    """The same, with a cell's event after the calls that are offered of it in the same beat.
+
+    So a host has begun with the calls that a frontier lists before it has the frontier, and a
+    result that is there at once goes before a step that can take it: not after, which would be a
+    turn of the worker and two commits more. No other order changes.
+    """
+    last = {e.cell: at for at, e in enumerate(effects) if isinstance(e, f.OfferCall)}
+    if not last:
+        return effects
+    ordered: list[f.Effect] = []
+    later: dict[str, list[f.Effect]] = {}
+    for at, effect in enumerate(effects):
+        if isinstance(effect, f.GiveEvent) and last.get(effect.cell, at) > at:
+            later.setdefault(effect.cell, []).append(effect)
+            continue
+        ordered.append(effect)
+        if isinstance(effect, f.OfferCall) and last[effect.cell] == at:
+            ordered += later.pop(effect.cell, ())
+    return ordered

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -38,16 +39,45 @@ def may_be_served_at_once() -> bool:
     return True
 
 
+def policies() -> dict[int, list[int]]:
+    """The scheduling policies of all threads below us, by process."""
+    found: dict[int, list[int]] = {}
+    for child in psutil.Process().children(recursive=True):
+        with suppress(OSError):  # it has ended meanwhile
+            threads = [int(name) for name in os.listdir(f"/proc/{child.pid}/task")]
+            found[child.pid] = [
+                os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK for thread in threads
+            ]
+    return found
+
+
 @pytest.mark.skipif(not may_be_served_at_once(), reason="the system does not let this user")
-def test_one_thread_of_the_supervisor_is_served_at_once_and_nothing_that_it_starts() -> None:
+def test_the_loop_of_the_supervisor_is_served_at_once_and_nothing_that_it_starts() -> None:
+    before = {child.pid for child in psutil.Process().children()}
     with tidemark.Session() as session:
         session.create_cell("await asyncio.Event().wait()")
-        policies = {
-            thread: os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK
-            for child in psutil.Process().children(recursive=True)
-            for thread in map(int, os.listdir(f"/proc/{child.pid}/task"))
-        }
-        (supervisor,) = psutil.Process().children()
-    assert policies.pop(supervisor.pid) == os.SCHED_RR
-    assert set(policies.values()) == {os.SCHED_OTHER}
-    assert len(policies) > 2
+        (supervisor,) = {child.pid for child in psutil.Process().children()} - before
+        found = policies()
+    loop, *others = found.pop(supervisor)
+    assert loop == os.SCHED_RR
+    assert set(others) <= {os.SCHED_OTHER}  # what moves the log
+    assert {policy for each in found.values() for policy in each} == {os.SCHED_OTHER}
+
+
+def test_whoever_runs_it_can_keep_it_from_going_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_PRECEDENCE", "usual")
+    with tidemark.Session() as session:
+        session.create_cell("await asyncio.Event().wait()")
+        found = policies()
+        shares = [Path(f"/proc/{pid}/autogroup") for pid in found]
+        assert "-10" not in {share.read_text().split()[-1] for share in shares if share.exists()}
+    assert {policy for each in found.values() for policy in each} == {os.SCHED_OTHER}
+
+
+def test_a_precedence_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_PRECEDENCE", "sometimes")
+    with (
+        pytest.raises(tidemark.TidemarkError, match="'sometimes': first or usual"),
+        tidemark.Session() as session,
+    ):
+        session.create_cell("0")

@@ -258,3 +258,21 @@ def test_a_session_keeps_its_level(stage: Stage) -> None:
     refusal = stage.host("tides", isolation="sealed").answers[1]
     assert refusal.code == "isolation_unavailable"
     assert "never changed" in refusal.message
+
+
+def test_who_observes_hears_the_end_before_the_session_is_closed(stage: Stage) -> None:
+    told: list[Any] = []
+    tell = stage.wires.tell_host
+
+    def listen(connection: bytes, message: Any) -> bool:
+        told.append(message)
+        return tell(connection, message)
+
+    stage.wires.tell_host = listen  # type: ignore[method-assign]
+    host = stage.host("tides", SEARCH)
+    cell = host.creates(CellKind.CONTINUING)
+    stage.worker(cell).hello()
+    waiting = host.sends(h.Observe(cell, None, 10 * SECOND, False))
+    told.clear()
+    closing = host.sends(h.CloseSession())
+    assert [m.number for m in told if isinstance(m, a.Answered)] == [waiting, closing]
