@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -318,3 +319,24 @@ def test_terminate_while_starting_and_in_every_other_state(
     assert done.terminate() == end
     for cell in cells:
         assert in_state(cell, "terminated").reason is None
+
+
+LARGE = 1_500_000  # more than one answer's part, and than a socket holds
+
+
+def test_who_observes_has_the_whole_end_when_the_session_is_closed() -> None:
+    async def closed_while_observed() -> Any:
+        session = tidemark.AsyncSession(isolation="process")
+        await session.open()
+        source = f"text('x' * {LARGE})\nawait asyncio.Event().wait()"
+        cell = await session.create_cell(source)
+        observing = asyncio.create_task(cell.observe(60))
+        async with asyncio.timeout(20):
+            while (await cell.status()).state != "idle":
+                await asyncio.sleep(0.01)
+        await session.close()
+        return await observing
+
+    event = asyncio.run(closed_while_observed())
+    assert isinstance(event, tidemark.Terminated)
+    assert sum(len(item.text) for item in event.output) == LARGE
