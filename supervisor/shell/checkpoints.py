@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from ...protocol.classes import dataclass
+from .precedence import go_along
 
 PAGES: Final = 1_000  # SQLite's own measure of a log that is worth moving
 LAST_PAGES_MAX: Final = 128  # that a beat moves
@@ -93,6 +94,7 @@ class Checkpoints:
     # -- the moving thread ------------------------------------------------------------------------
 
     def _serve(self) -> None:
+        go_along()  # a log that is written faster than it is moved grows
         while self._asked.get():
             log = None
             try:

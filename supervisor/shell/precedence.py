@@ -28,6 +28,18 @@ def go_first() -> None:
     _have_a_larger_share()
 
 
+def go_along() -> None:
+    """Have the calling thread served as the first one of its process is.
+
+    For what that one cannot do without for long: beside processors full of others it would not
+    come to it.
+    """
+    policy = os.sched_getscheduler(os.getpid())
+    if policy == AT_ONCE:
+        with suppress(OSError):
+            os.sched_setscheduler(0, policy, LOWEST)
+
+
 def _have_a_larger_share() -> None:
     """The same for the session that this process leads, and so for its other threads.
 
