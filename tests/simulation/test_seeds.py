@@ -8,7 +8,7 @@ import pytest
 from tidemark.simulation.runs import run, run_seed
 from tidemark.simulation.world import World
 
-SEEDS = 2_400
+SEEDS = 1_400
 PORTION = 200
 
 
