@@ -26,7 +26,7 @@ from .isolation.levels import Level, Unsealed
 from .isolation.quarters import OpenQuarters, Quarters
 from .layette import Layette
 from .refusals import explain
-from .rehearsal import rehearse
+from .rehearsal import rehearse, settle
 from .reproducible import Reproducible
 from .watches import look_at
 from .zygote import Doors, Zygote
@@ -119,6 +119,7 @@ class _Start:
         return EXIT_ASKED if self._serve(quarters, report, line) else EXIT_ALONE
 
     def _serve(self, quarters: Quarters, report: Report, line: socket.socket | None) -> bool:
+        settle(self._reproducible)  # before there are signals: a cell's end takes them for its own
         bell = _take_signals()
         guardian = None if line is None else line.fileno()
         doors = Doors(self._listener, bell, self._supervisor, self._host, guardian)

@@ -12,7 +12,7 @@ import linecache
 import os
 import sys
 import threading
-from typing import Any, Final, NoReturn, cast
+from typing import Final, NoReturn, cast
 
 from ..protocol import codec, limits
 from ..protocol.ids import Incarnation
@@ -55,7 +55,6 @@ class _NoHearing:
 
     def __init__(self) -> None:
         self.gate_bell = Bell()
-        self.gate_bell.open()
 
     def watched(self) -> tuple[int, ...]:
         return (self.gate_bell.fileno(),)
@@ -91,26 +90,47 @@ class _NoLink:
         raise _Over
 
 
-def rehearse_cell(reproducible: Reproducible) -> None:
-    """Live it. To be called in the forked child, before it has another thread."""
-    start = codec.TO_WORKER.decode(start_frames())
+class Stage:
+    """Where one rehearsal takes place: a link that leads nowhere and a loop, without descriptors.
+
+    Made in the zygote, as what the worker's own cell needs is: to make it and to free it would
+    touch what no later part of the worker's life does.
+    """
+
+    def __init__(self) -> None:
+        self._link = _NoLink()
+        self.link = cast(Link, cast(object, self._link))
+        self.loop = CellLoop(self.link)
+
+    def open(self) -> None:
+        """Take descriptors. Raises OSError: none is left."""
+        self._link.hearing.gate_bell.open()
+        self.loop.open()
+
+    def close(self) -> None:
+        """Give them back, and no more: closing the loop would touch what no cell needs."""
+        self.loop.give_back()
+        os.close(self._link.hearing.gate_bell.fileno())
+
+
+def rehearse_cell(reproducible: Reproducible, stage: Stage) -> None:
+    """Live it. To be called in the forked child, before it has another thread.
+
+    `stage` is used up; whoever has it should keep it.
+    """
+    start = cast(Start, codec.TO_WORKER.decode(start_frames()))
     standard = sys.stdin, sys.stdout, sys.stderr
     main, arguments = sys.modules["__main__"], sys.argv
-    link = _NoLink()
-    anybody: Any = link
-    loop = CellLoop(cast(Link, anybody))
-    loop.open()
+    stage.open()
     try:
-        Run(cast(Start, start), cast(Link, anybody), loop, reproducible).to_the_end()
+        Run(start, stage.link, stage.loop, reproducible).to_the_end()
     except _Over:
-        loop.close()
+        stage.close()
     finally:
         reproducible.pause()
         sys.stdin, sys.stdout, sys.stderr = standard
         sys.modules["__main__"], sys.argv = main, arguments
         linecache.cache.pop(NAME, None)
-        os.close(link.hearing.gate_bell.fileno())
-    del loop, link, anybody
     gc.collect()  # and what is counted until the next collection begins at nothing again
 
 

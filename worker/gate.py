@@ -88,18 +88,15 @@ class CellLoop(NumberingLoop):
         self._hearing = link.hearing
         self._clock: CellClock
         self._own: OwnWork
-        self._garbage = Garbage()
-        self._timers = Timers()
+        self._garbage, self._timers = Garbage(), Timers()
         self._gate = Gate()
         super().__init__(self._gate)
         self._gate.close_for_now()
         self._clock_resolution = 0.0
         self._waiting_handles: deque[Handle] = vars(self)["_ready"]
         self._main = 0
-        self._is_submitting = False
-        self._is_waiting = False
+        self._is_submitting = self._is_waiting = self._has_signals = False
         self.is_ending = False
-        self._has_signals = False
         self.settle: Callable[[PackedInput], None] = lambda _: None
         self.before_wait: Callable[[], None] = lambda: None
         self._closed_poll, self._open_poll = select.poll(), select.poll()
@@ -113,6 +110,10 @@ class CellLoop(NumberingLoop):
             self._closed_poll.register(descriptor, select.POLLIN)
             self._open_poll.register(descriptor, select.POLLIN)
         self._open_poll.register(self._gate.fileno(), select.POLLIN)
+
+    def give_back(self) -> None:
+        """Have no descriptor any more; it cannot run again."""
+        self._gate.close_for_now()
 
     def equip(self, clock: CellClock, own: OwnWork) -> None:
         """Give the loop what belongs to its cell; to be called once, before it runs."""

@@ -47,7 +47,7 @@ def live(
         except Unsealed as error:
             ties.confess(str(error))
         if not fork.cell:
-            rehearse_cell(reproducible)
+            rehearse_cell(reproducible, layette.stage)
         # Also where nothing was rehearsed: asyncio forgets it at a fork with hooks since 3.12.
         asyncio.set_event_loop(layette.loop)
         link, loop = layette.link, layette.loop

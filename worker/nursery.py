@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -84,6 +85,7 @@ class Nursery:
             # Where all work directories have one name nobody has to wait for it.
             if not message.cell and berth.work != quarters.work_of(""):
                 door = Door.shut()
+            hide_from_collections()
             pid = quarters.fork(self._fork)
         except OSError:
             door.close()
@@ -227,6 +229,15 @@ class Nursery:
             for pid in _children()
             if self.roll.of_pid(pid) is None and pid not in self._janitors
         ]
+
+
+def hide_from_collections() -> None:
+    """Each worker collects garbage, and would copy the pages of all that it looks at or frees.
+
+    `inspect.signature`, of which dataclasses make use, leaves a cycle that holds every module.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _end_of(token: bytes, child: Child, status: int, usage: struct_rusage, reason: str) -> Ended:

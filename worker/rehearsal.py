@@ -15,11 +15,11 @@ from ..protocol import worker_messages as messages
 from ..protocol.packed import PackedInput, ToolSpec
 from ..protocol.worker_messages import Item
 from . import traces
-from .dress_rehearsal import rehearse_cell, start_frames
+from .dress_rehearsal import Stage, rehearse_cell, start_frames
 from .reproducible import Reproducible
 
 SWITCH_S: Final = 0.001  # a busy cell lets the stand-by in after this long
-LIVES: Final = 3  # after so many what Python keeps of each call is what workers will find
+LIVES: Final = 2  # with that of `settle`: what Python then keeps of each call workers will find
 
 _USED_BY_MOST: Final = (
     messages.Hello,
@@ -63,7 +63,7 @@ def rehearse(reproducible: Reproducible) -> None:
     start_frames()
     sys.setswitchinterval(SWITCH_S)
     for _ in range(LIVES):
-        rehearse_cell(reproducible)
+        rehearse_cell(reproducible, Stage())
     gc.collect()
     gc.freeze()
 
@@ -81,3 +81,15 @@ def _run_once() -> None:
     except ValueError as error:
         traces.describe(error)
         traceback.format_exc()
+
+
+def settle(reproducible: Reproducible) -> None:
+    """Make room, and live once more. To be called last, by the very process that forks workers.
+
+    Python remembers where it has found attributes, in 4,096 places for all of them, and holds their
+    names. Full of what only imports have asked for, each of those that a worker asks for drives one
+    out: both names are counted, and the page of each is copied. (From 3.12 on nobody counts them.)
+    """
+    if sys.version_info < (3, 12):
+        sys._clear_type_cache()
+    rehearse_cell(reproducible, Stage())

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import os
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,29 @@ from tidemark.protocol.ids import Incarnation
 from tidemark.protocol.limits import Limits
 from tidemark.protocol.zygote_messages import Fork
 from tidemark.worker.isolation.quarters import OpenQuarters
+
+FORK = Fork(b"t" * 16, "cell", Incarnation(1, 1), "ipc://nowhere", Limits())
+YOUNG_MAX = 100  # what the way from there to the fork makes; a test has some 100,000 objects
+
+
+@contextmanager
+def nursery_in(
+    path: Path, monkeypatch: pytest.MonkeyPatch, fork: Callable[[], int]
+) -> Iterator[Any]:
+    # Whoever imports it has a `ToolError` as cells see it.
+    monkeypatch.setattr(ToolError, "__module__", ToolError.__module__)
+    of_zygote = importlib.import_module("tidemark.worker.nursery")
+    work, one_thread = path / "work", path / "tasks"
+    work.mkdir()
+    (one_thread / "1").mkdir(parents=True)
+    proc = os.open("/proc", os.O_RDONLY)
+    nobody: Any = None  # what a worker needs: nobody here becomes one
+    nursery = of_zygote.Nursery(OpenQuarters(str(work), proc), nobody, fork, nobody)
+    monkeypatch.setattr(nursery, "_tasks", str(one_thread))  # a test has threads of others
+    try:
+        yield nursery
+    finally:
+        os.close(proc)
 
 
 def sleeper() -> int:
@@ -30,22 +57,37 @@ def test_what_was_made_for_a_worker_that_cannot_be_watched_is_taken_back(
     def fails(*_: object) -> int:
         raise OSError(errno.EMFILE, "no descriptor is left")
 
-    # Whoever imports it has a `ToolError` as cells see it.
-    monkeypatch.setattr(ToolError, "__module__", ToolError.__module__)
-    of_zygote = importlib.import_module("tidemark.worker.nursery")
-    work, one_thread = tmp_path / "work", tmp_path / "tasks"
-    work.mkdir()
-    (one_thread / "1").mkdir(parents=True)
-    proc = os.open("/proc", os.O_RDONLY)
-    nobody: Any = None  # what a worker needs: this one only waits until it is killed
-    nursery = of_zygote.Nursery(OpenQuarters(str(work), proc), nobody, sleeper, nobody)
-    monkeypatch.setattr(nursery, "_tasks", str(one_thread))  # a test has threads of others
-    fork = Fork(b"t" * 16, "cell", Incarnation(1, 1), "ipc://nowhere", Limits())
-    monkeypatch.setattr(owner, name, fails)
-    children, descriptors = psutil.Process().children(), len(os.listdir("/proc/self/fd"))
-    with pytest.raises(OSError, match="no descriptor is left"):
-        nursery.fork(fork)
-    assert not os.listdir(work)
-    assert psutil.Process().children() == children
-    assert len(os.listdir("/proc/self/fd")) == descriptors
-    os.close(proc)
+    with nursery_in(tmp_path, monkeypatch, sleeper) as nursery:
+        monkeypatch.setattr(owner, name, fails)
+        children, descriptors = psutil.Process().children(), len(os.listdir("/proc/self/fd"))
+        with pytest.raises(OSError, match="no descriptor is left"):
+            nursery.fork(FORK)
+        assert not os.listdir(tmp_path / "work")
+        assert psutil.Process().children() == children
+        assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_a_worker_finds_nothing_of_its_zygote_to_collect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ring:
+        def __init__(self) -> None:
+            self.ring = self
+
+    found: list[tuple[bool, int]] = []
+
+    def fork() -> int:
+        found.append((seen() is None, len(gc.get_objects())))
+        raise OSError(errno.EAGAIN, "as far as this test goes")
+
+    with nursery_in(tmp_path, monkeypatch, fork) as nursery:
+        seen = weakref.ref(Ring())
+        assert seen() is not None  # garbage, and in nobody's way but a collection's
+        try:
+            with pytest.raises(OSError, match="as far as"):
+                nursery.fork(FORK)
+        finally:
+            gc.unfreeze()
+    ((is_gone, young),) = found
+    assert is_gone
+    assert young < YOUNG_MAX
