@@ -8,6 +8,7 @@ from tidemark.protocol import codec
 from tidemark.protocol.worker_messages import Emitted, Fetch, Hello, Said
 from tidemark.protocol import zmtp
 
+gc.unfreeze()  # what the zygote has made
 link = next(one for one in gc.get_objects() if type(one).__name__ == "Link")
 fork = link.fork
 path = fork.endpoint.removeprefix("ipc://")

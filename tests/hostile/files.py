@@ -42,6 +42,7 @@ todo, frame = [], sys._getframe()
 while frame is not None:
     todo += [frame, *frame.f_locals.values()]
     frame = frame.f_back
+gc.unfreeze()
 todo += gc.get_objects()
 seen, found = set(), set()
 while todo and len(seen) < 400_000:

@@ -17,6 +17,7 @@ from tidemark.protocol import worker_messages as wm
 from tidemark.protocol.ids import RequestRef
 from tidemark.protocol.packed import OutputKind, Reason
 from tidemark.worker.link import Link
+gc.unfreeze()
 link = next(thing for thing in gc.get_objects() if type(thing) is Link)
 stream = link.speaker.stream
 endpoint = link.fork.endpoint.removeprefix("ipc://")

@@ -180,6 +180,7 @@ from tidemark.worker.link import Link
 text("out")
 yield_control()
 await asyncio.sleep(0.05)
+gc.unfreeze()  # what the zygote has made
 links = [thing for thing in gc.get_objects() if type(thing) is Link]
 text(len(links))
 for link in links:
