@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from . import hash_of_none
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Be a zygote until nobody needs it; returns the exit status."""
+    gc.disable()  # imports leave nothing to be found; see `rehearse`
     hash_of_none.make_constant()
     words = sys.argv[1:] if arguments is None else arguments
     if not _is_open(words):

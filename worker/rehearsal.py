@@ -19,7 +19,7 @@ from .dress_rehearsal import Stage, rehearse_cell, start_frames
 from .reproducible import Reproducible
 
 SWITCH_S: Final = 0.001  # a busy cell lets the stand-by in after this long
-LIVES: Final = 2  # with that of `settle`: what Python then keeps of each call workers will find
+LIVES: Final = 11  # with that of `settle`: by then Python has adapted to what all of them do
 
 _USED_BY_MOST: Final = (
     messages.Hello,
@@ -51,7 +51,7 @@ async with asyncio.TaskGroup() as group:
 
 
 def rehearse(reproducible: Reproducible) -> None:
-    """Warm up, then put all that lives now out of the garbage collector's sight for ever.
+    """Warm up. What lives then is out of sight of garbage collection, which begins with that.
 
     Leaves no loop, thread or descriptor behind.
     """
@@ -62,10 +62,11 @@ def rehearse(reproducible: Reproducible) -> None:
     classes.prepare(_USED_BY_MOST)
     start_frames()
     sys.setswitchinterval(SWITCH_S)
+    gc.collect()
+    gc.freeze()  # before the lives, each of which collects
+    gc.enable()
     for _ in range(LIVES):
         rehearse_cell(reproducible, Stage())
-    gc.collect()
-    gc.freeze()
 
 
 def _run_once() -> None:

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from dataclasses import replace as replace
 else:
     T = TypeVar("T")
+    _set = object.__setattr__  # frozen classes have another
 
     def replace(value: T, **changes: Any) -> T:
         """A copy of a frozen dataclass without slots, with some fields changed."""
-        changed = object.__new__(type(value))
-        fields = changed.__dict__
-        fields.update(value.__dict__)
-        count = len(fields)
-        fields.update(changes)
-        if len(fields) != count:
-            unknown = changes.keys() - value.__dict__.keys()
+        before = value.__dict__
+        fields = before | changes
+        if len(fields) != len(before):
+            unknown = changes.keys() - before.keys()
             raise TypeError(f"{type(value).__name__} has no field {sorted(unknown)}")
+        changed = object.__new__(type(value))
+        _set(changed, "__dict__", fields)
         return changed
