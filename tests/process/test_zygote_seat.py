@@ -24,11 +24,18 @@ LEVEL = "process"
 def run(tmp_path: Path) -> Path:
     path = tmp_path / "run"
     path.mkdir(0o700)
+    (tmp_path / "work").mkdir()
     return path
 
 
+def options(run: Path) -> list[str]:
+    # With a place for its cells, as from a supervisor: one of its own it cannot remove when killed.
+    pid = str(psutil.Process().pid)
+    return ["--supervisor-pid", pid, "--work", str(run.parent / "work")]
+
+
 def started(run: Path) -> StartedZygote:
-    extra = ["--supervisor-pid", str(psutil.Process().pid), "--orphan-seconds", "10"]
+    extra = [*options(run), "--orphan-seconds", "10"]
     return start_zygote(zygote_socket(run, LEVEL), LEVEL, extra, sys.stderr.fileno())
 
 
@@ -73,8 +80,7 @@ def test_what_was_not_tried_when_it_was_found_is_tried_anew(
     """A zygote listens before it has tried its level, and may end because of what it finds."""
     select.select([first.ready], [], [], 20)
     psutil.Process(first.process.pid).suspend()
-    extra = ["--supervisor-pid", str(psutil.Process().pid)]
-    processes = OsProcesses(run, "", 2, extra, sys.stderr.fileno(), None)
+    processes = OsProcesses(run, "", 2, options(run), sys.stderr.fileno(), None)
     with closing(_Ending(processes)):
         processes.examine(LEVEL)
         assert not [each for each in processes.drain() if isinstance(each, LevelExamined)]
@@ -89,8 +95,7 @@ def test_a_zygote_that_dies_when_it_is_ready_is_followed_by_another(run: Path) -
     select.select([dying.ready], [], [], 20)
     dying.process.kill()
     dying.process.wait()
-    extra = ["--supervisor-pid", str(psutil.Process().pid)]
-    processes = OsProcesses(run, "", 2, extra, sys.stderr.fileno(), dying)
+    processes = OsProcesses(run, "", 2, options(run), sys.stderr.fileno(), dying)
     with closing(_Ending(processes)):
         answer, _ = examined(processes)
         assert answer == LevelExamined(LEVEL, ())
