@@ -18,6 +18,11 @@ class Bell:
         """Take a descriptor. Raises OSError: none is left."""
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._fd)
+        self._fd = -1
+
     def fileno(self) -> int:
         """What to poll for reading."""
         return self._fd

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import gc
 import linecache
-import os
 import sys
 import threading
 from typing import Final, NoReturn, cast
@@ -19,7 +18,7 @@ from ..protocol.ids import Incarnation
 from ..protocol.limits import Limits
 from ..protocol.packed import CellKind, Reason, Stepping
 from ..protocol.worker_messages import Finished, Item, Said, Start
-from . import real
+from . import real, signals
 from .bell import Bell
 from .clock import CellClock
 from .gate import CellLoop
@@ -110,7 +109,7 @@ class Stage:
     def close(self) -> None:
         """Give them back, and no more: closing the loop would touch what no cell needs."""
         self.loop.give_back()
-        os.close(self._link.hearing.gate_bell.fileno())
+        self._link.hearing.gate_bell.close()
 
 
 def rehearse_cell(reproducible: Reproducible, stage: Stage) -> None:
@@ -120,6 +119,7 @@ def rehearse_cell(reproducible: Reproducible, stage: Stage) -> None:
     """
     start = cast(Start, codec.TO_WORKER.decode(start_frames()))
     standard = sys.stdin, sys.stdout, sys.stderr
+    interrupted = signals.called()
     main, arguments = sys.modules["__main__"], sys.argv
     stage.open()
     try:
@@ -128,6 +128,7 @@ def rehearse_cell(reproducible: Reproducible, stage: Stage) -> None:
         stage.close()
     finally:
         reproducible.pause()
+        signals.restore(interrupted)
         sys.stdin, sys.stdout, sys.stderr = standard
         sys.modules["__main__"], sys.argv = main, arguments
         linecache.cache.pop(NAME, None)

@@ -69,6 +69,7 @@ class Nursery:
         Raises:
             OSError: the machine could not give one.
         """
+        hide_from_collections()  # first: what that frees may be another's, and do what it likes
         threads = len(os.listdir(self._tasks))
         if threads != 1:
             raise OSError(f"the zygote has {threads} threads and must not fork")
@@ -85,7 +86,6 @@ class Nursery:
             # Where all work directories have one name nobody has to wait for it.
             if not message.cell and berth.work != quarters.work_of(""):
                 door = Door.shut()
-            hide_from_collections()
             pid = quarters.fork(self._fork)
         except OSError:
             door.close()
@@ -224,17 +224,22 @@ class Nursery:
         """
         if self._quarters.level is not Level.PROCESS:
             return []  # there nothing can be started
-        return [
-            pid
-            for pid in _children()
-            if self.roll.of_pid(pid) is None and pid not in self._janitors
-        ]
+        try:
+            children = _children()
+        except OSError as error:  # no descriptor is left; it is looked again at the next end
+            print(f"zygote: what ended workers have left was not seen: {error}", file=sys.stderr)
+            return []
+        return [pid for pid in children if self._is_orphan(pid)]
+
+    def _is_orphan(self, pid: int) -> bool:
+        return self.roll.of_pid(pid) is None and pid not in self._janitors
 
 
 def hide_from_collections() -> None:
     """Each worker collects garbage, and would copy the pages of all that it looks at or frees.
 
-    `inspect.signature`, of which dataclasses make use, leaves a cycle that holds every module.
+    `inspect.signature`, of which dataclasses make use, leaves a cycle that holds every module. And
+    collecting gives back the freed objects that Python keeps for the next ones, which lie anywhere.
     """
     gc.collect()
     gc.freeze()

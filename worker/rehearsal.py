@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import gc
+import linecache
 import sys
 import traceback
 import types
@@ -66,7 +67,14 @@ def rehearse(reproducible: Reproducible) -> None:
     gc.freeze()  # before the lives, each of which collects
     gc.enable()
     for _ in range(LIVES):
-        rehearse_cell(reproducible, Stage())
+        _live_once(reproducible)
+    linecache.clearcache()  # of what `_run_once` has told of
+
+
+def _live_once(reproducible: Reproducible) -> None:
+    stage = Stage()
+    rehearse_cell(reproducible, stage)
+    stage.loop.close()
 
 
 def _run_once() -> None:
@@ -93,4 +101,4 @@ def settle(reproducible: Reproducible) -> None:
     """
     if sys.version_info < (3, 12):
         sys._clear_type_cache()
-    rehearse_cell(reproducible, Stage())
+    _live_once(reproducible)

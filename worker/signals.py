@@ -45,6 +45,18 @@ def silence() -> None:
             _set(number, _signal.SIG_IGN)
 
 
+def called() -> dict[int, Any]:
+    """What Python calls for which signal now; see `restore`."""
+    actions = {number: _signal.getsignal(number) for number in _ALL}
+    return {number: action for number, action in actions.items() if callable(action)}
+
+
+def restore(actions: dict[int, Any]) -> None:
+    """Have Python call that again, after `silence`; on the main thread."""
+    for number, action in actions.items():
+        _set(number, action)
+
+
 def tell_of_first(tell: Callable[[], None]) -> None:
     """Call `tell` when this process begins to handle a signal in Python."""
 

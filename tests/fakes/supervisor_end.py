@@ -137,6 +137,7 @@ class ZygoteEnd:
             *options,
         ]
         environment = {**os.environ, "SECRET_OF_THE_HOST": "x", "PYTHONHASHSEED": "0"}
+        environment["MALLOC_ARENA_MAX"] = "1"  # as a supervisor has it
         if disturbance is not None:
             (directory / "sitecustomize.py").write_text(f"SEED = {disturbance}\n{HOLES}")
             places = [str(directory), environment.get("PYTHONPATH", "")]

@@ -32,7 +32,13 @@ def zygote() -> Iterator[ZygoteEnd]:
 CELL = "c000000000000aa-00000001"
 # All that tells one worker from another, and that a cell can see without being flagged.
 SIGHT = """
-import asyncio, gc, json, os, random, sys, tempfile, threading, uuid
+import asyncio, gc, json, linecache, os, random, signal, sys, tempfile, threading, uuid
+actions = {number: str(signal.getsignal(number)) for number in signal.valid_signals()}
+try:
+    signal.raise_signal(signal.SIGINT)
+    interrupted = False
+except KeyboardInterrupt:
+    interrupted = True
 async def nothing(): pass
 task = asyncio.create_task(nothing())
 await task
@@ -46,6 +52,7 @@ text(json.dumps({
     "threads": threading.active_count(), "frozen": gc.get_freeze_count() > 0,
     "modules": sorted(sys.modules), "main": __name__, "recursion": sys.getrecursionlimit(),
     "thresholds": gc.get_threshold(), "switch": sys.getswitchinterval(),
+    "signals": actions, "interrupted": interrupted, "sources": sorted(linecache.cache),
 }))
 """
 

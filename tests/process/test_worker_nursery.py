@@ -6,6 +6,7 @@ import errno
 import gc
 import importlib
 import os
+import resource
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import pytest
 from tidemark.protocol.errors import ToolError
 from tidemark.protocol.ids import Incarnation
 from tidemark.protocol.limits import Limits
-from tidemark.protocol.zygote_messages import Fork
+from tidemark.protocol.zygote_messages import Ended, Fork
 from tidemark.worker.isolation.quarters import OpenQuarters
 
 FORK = Fork(b"t" * 16, "cell", Incarnation(1, 1), "ipc://nowhere", Limits())
@@ -91,3 +92,45 @@ def test_a_worker_finds_nothing_of_its_zygote_to_collect(
     ((is_gone, young),) = found
     assert is_gone
     assert young < YOUNG_MAX
+
+
+def test_threads_that_garbage_has_started_are_seen_before_a_fork(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Starter:
+        def __init__(self) -> None:
+            self.ring = self
+
+        def __del__(self) -> None:
+            (tmp_path / "tasks" / "2").mkdir(exist_ok=True)
+
+    def fork() -> int:
+        raise AssertionError("it has two threads")
+
+    with nursery_in(tmp_path, monkeypatch, fork) as nursery:
+        Starter()
+        try:
+            with pytest.raises(OSError, match="2 threads"):
+                nursery.fork(FORK)
+        finally:
+            gc.unfreeze()
+
+
+def test_a_zygote_without_a_descriptor_left_goes_on_reaping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with nursery_in(tmp_path, monkeypatch, sleeper) as nursery:
+        child = nursery.fork(FORK)
+        gc.unfreeze()
+        nursery.kill(FORK.token)
+        ended: list[Ended] = []
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # The lowest number that was free, and now is not even when its pidfd has been closed.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (child.pidfd, limits[1]))
+        try:
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+            nursery.reap(ended.append)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert [end.token for end in ended] == [FORK.token]
+    assert "was not seen" in capfd.readouterr().err
