@@ -119,8 +119,12 @@ async def measure_one(case: Case, asked: argparse.Namespace, deadline: float) ->
                 print(f"{case.name}: stopped after {done} of {rounds} rounds", file=sys.stderr)
                 break
             for side in report.shuffled(list(sides), asked.seed, done):
-                block = sides[side].block(case.count_of(side, asked.count))
-                await attempt(case, sides, side, block)
+                began = time.monotonic()
+                await attempt(
+                    case, sides, side, sides[side].block(case.count_of(side, asked.count))
+                )
+                if side not in sides:  # what was waited for it is nobody else's loss
+                    deadline += time.monotonic() - began
         for side, contender in sides.items():
             if level := getattr(contender, "level", ""):
                 case.levels[side] = level
