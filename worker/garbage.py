@@ -17,6 +17,23 @@ ALLOCATIONS_MIN: Final = 700  # as many as make Python collect by itself
 SHARE: Final = 20  # at most a 20th of the time is spent in it
 
 
+class Tally:
+    """What `gc.get_stats` tells: of the cell alone, not of how many workers came before its own."""
+
+    def __init__(self) -> None:
+        self._real = gc.get_stats
+        self._before = self._real()
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self._before = self._real()
+
+    def get_stats(self) -> list[dict[str, int]]:
+        """As `gc.get_stats`."""
+        pairs = zip(self._real(), self._before, strict=True)
+        return [{name: now[name] - before[name] for name in now} for now, before in pairs]
+
+
 class Garbage:
     """Decides when it is time, and does it."""
 

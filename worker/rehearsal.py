@@ -20,7 +20,7 @@ from .dress_rehearsal import Stage, rehearse_cell, start_frames
 from .reproducible import Reproducible
 
 SWITCH_S: Final = 0.001  # a busy cell lets the stand-by in after this long
-LIVES: Final = 11  # with that of `settle`: by then Python has adapted to what all of them do
+LIVES: Final = 11  # and that of `settle`: by then Python has adapted to what all of them do
 
 _USED_BY_MOST: Final = (
     messages.Hello,

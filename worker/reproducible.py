@@ -21,6 +21,7 @@ from . import numbered
 from .chance import Chance
 from .clock import CellClock
 from .faces import NAMES, SECOND_NS, Faces
+from .garbage import Tally
 
 # They wait with the clock in loops, as often as it happens, and show it to nobody: a reading by
 # them would be counted without being the cell's.
@@ -30,11 +31,12 @@ KEEP_THEIR_OWN: Final = frozenset({__name__.partition(".")[0], "zmq"})
 
 
 class Reproducible:
-    """The clock and the randomness of this process."""
+    """The clock and the randomness of this process, and what is counted of its garbage."""
 
-    def __init__(self, faces: Faces, chance: Chance) -> None:
+    def __init__(self, faces: Faces, chance: Chance, tally: Tally) -> None:
         self._faces = faces
         self._chance = chance
+        self._tally = tally
         self._clock: CellClock | None = None
         self._has_begun = False
 
@@ -47,6 +49,7 @@ class Reproducible:
         # By itself Python collects where nobody can tell it again; so it does so only where a long
         # step would otherwise grow without end. See `garbage.py` for the rest.
         gc.set_threshold(OWN_COLLECTION_ALLOCATIONS, 10, 10)
+        self._tally.begin()
         clock.on_foreign = on_foreign
         self._faces.begin(clock)
         self._chance.begin(seed, on_foreign)
@@ -68,17 +71,18 @@ class Reproducible:
 
 def install() -> Reproducible:
     """Replace what is the same for every cell. Until `begin`, everything is what it was."""
-    faces, chance = Faces(), Chance()
+    faces, chance, tally = Faces(), Chance(), Tally()
     replaced: dict[int, tuple[object, object]] = {}
     for name in NAMES:
         _replace(times, name, getattr(faces, name), replaced)
     _replace(os, "urandom", chance.urandom, replaced)
     _replace(os, "getrandom", chance.getrandom, replaced)
+    _replace(gc, "get_stats", tally.get_stats, replaced)
     chance.replace_in_random()
     faces.replace_in_datetime()
     _replace_taken(replaced)
     numbered.install()
-    return Reproducible(faces, chance)
+    return Reproducible(faces, chance, tally)
 
 
 def _replace(

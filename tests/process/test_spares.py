@@ -53,6 +53,7 @@ text(json.dumps({
     "modules": sorted(sys.modules), "main": __name__, "recursion": sys.getrecursionlimit(),
     "thresholds": gc.get_threshold(), "switch": sys.getswitchinterval(),
     "signals": actions, "interrupted": interrupted, "sources": sorted(linecache.cache),
+    "collections": [each["collections"] for each in gc.get_stats()], "collected": gc.collect() >= 0,
 }))
 """
 
