@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
+from ..protocol.host_answers import Done
 from ..protocol.ids import Incarnation
 from ..supervisor.core import (
     announce,
     apply,
     ask_steps,
+    attach_routes,
     turn,
     worker_routes,
     worker_starts,
 )
 from ..supervisor.core import records as r
-from ..supervisor.core.effects import KillWorker
+from ..supervisor.core.effects import Effect, GiveEvent, KillWorker, Reply
 from ..supervisor.core.facts import Phase
 from ..supervisor.core.fleet import Fleet
 from ..supervisor.core.law import Outcome
+from ..supervisor.shell import speaker
 from .planting import planted, planted_in, put
 from .promise import Promise
 
@@ -152,6 +156,28 @@ def the_end_forgets_what_nobody_had(stack: ExitStack) -> None:
         return terminate(replace(state, cell=replace(state.cell, output=kept)), ref)
 
     put(stack, ask_steps, "terminate", short)
+
+
+# -- sessions that are closed ---------------------------------------------------------------------
+
+
+@planted(100, Promise.END_TOLD)
+def a_close_is_answered_before_the_ends(stack: ExitStack) -> None:
+    def events_last(effects: Sequence[Effect]) -> Sequence[Effect]:
+        return sorted(effects, key=lambda effect: isinstance(effect, GiveEvent))
+
+    put(stack, vars(speaker), "_calls_first", events_last)
+
+
+@planted(100, Promise.END_TOLD)
+def a_close_does_not_wait_for_the_ends(stack: ExitStack) -> None:
+    def at_once(fleet: Fleet, now_ns: int) -> None:
+        for ref in list(fleet.closing):
+            fleet.closing.pop(ref)
+            fleet.speak(Reply(ref, Done()))
+            attach_routes.end_attachment(fleet, ref.attachment, attach_routes.CLOSED, now_ns)
+
+    put(stack, vars(attach_routes), "close_if_done", at_once)
 
 
 PLANTS = planted_in(globals())

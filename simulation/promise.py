@@ -38,7 +38,7 @@ class Promise(StrEnum):
     WHOLE = "A cell sees one version of the stored values"
     VALUE_KEPT = "A stored value is kept"
     ENDED = "A cell ends once, and nothing happens to it afterwards"
-    END_TOLD = "terminate answers with the end"
+    END_TOLD = "terminate answers with the end, close after all ends have been told"
 
     # Requests
     ONCE = "A repeated request acts once"

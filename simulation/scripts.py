@@ -226,6 +226,28 @@ def terminate(world: World, host: SimHost, cell: str, delay_ns: int) -> Script:
         handle.saw(reply.event)
 
 
+def close(world: World, host: SimHost, delay_ns: int) -> Script:
+    """Close the session some time from now, and go as soon as that is answered.
+
+    By then whoever waits for a cell, asked before on the same connection, has been told its end.
+    """
+    yield Want(None, delay_ns)
+    reply: Reply = None
+    while not isinstance(reply, a.Done):
+        waiting, connection = host.observers(), host.line.connection
+        reply = yield Want(h.CloseSession())
+        if check(host, reply) not in ("", "journal", "supervisor_unavailable"):
+            return
+        if not isinstance(reply, a.Done):
+            yield Want(None, REST_NS)
+    if not world.all_ended:
+        world.promises.broken(Promise.END_TOLD, f"{host.name} has closed the session")
+    left = waiting & host.observers()
+    if left and host.line.connection == connection:
+        world.promises.broken(Promise.END_TOLD, f"{host.name} waits: {host.unanswered()}")
+    host.vanish()
+
+
 def put_to_sleep(world: World, host: SimHost, cell: str) -> Script:
     """Ask now and then that the cell gives up its worker; it may refuse, and nobody notices."""
     for _ in range(4):

@@ -23,7 +23,7 @@ from ..client._held import Outcome
 from ..protocol import values
 from ..protocol.errors import TidemarkError
 from ..protocol.host_answers import Answer, CallOffered, ToHost
-from ..protocol.host_requests import Ask, CallRef, SessionAsk
+from ..protocol.host_requests import Ask, CallRef, Observe, SessionAsk, WaitToPending
 from ..protocol.ids import NO_REQUEST, RequestRef
 from ..protocol.packed import InputKind
 from .sim_wires import Line
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MS = 1_000_000
 SECOND = 1_000 * MS
+OBSERVING = (Observe, WaitToPending)
 Reply: TypeAlias = Answer | TidemarkError | None
 Script: TypeAlias = Generator["Want", Reply, None]
 
@@ -91,6 +92,11 @@ class SimHost:
     def unanswered(self) -> str:
         """What scripts still wait for."""
         return ", ".join(str(want.ask) for _, want in self._waiting.values())
+
+    def observers(self) -> set[int]:
+        """The requests that wait for a cell and are not given up and asked again meanwhile."""
+        waiting = self._waiting.items()
+        return {number for number, (_, want) in waiting if isinstance(want.ask, OBSERVING)}
 
     # -- scripts ----------------------------------------------------------------------------------
 

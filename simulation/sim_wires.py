@@ -96,6 +96,11 @@ class Line:
         self._last_late_ns = 0
         net.peers.append(self)
 
+    @property
+    def connection(self) -> int:
+        """Which one it is, counted from 1; another number: there was another one between."""
+        return self._connections
+
     def connect_soon(self) -> None:
         """Connect after a while, if somebody listens then."""
         self.net.time.later(self.net.rng.randrange(50_000, 20_000_000), self._connect)

@@ -28,6 +28,7 @@ from .sim_worker import SimWorker
 
 STORY_LINES_MAX = 400
 PATIENCE_NS = 120 * SECOND
+CLOSES = 7  # in one world of so many the first host closes the session
 
 
 def _tool(name: str, on_unknown: OnUnknown) -> ToolSpec:
@@ -178,6 +179,9 @@ class World:
             host.drive(scripts.create(self, host, program, key, delay_ns))
         if self.rng.random() < 0.3:
             host.drive(scripts.write_values(self, host, 3))
+        if self.seed % CLOSES == CLOSES - 1:
+            delay_ns = self.rng.choice((5, 50, 200, 700, 2_000)) * MS
+            host.drive(scripts.close(self, host, delay_ns))
 
     def cell_made(self, host: SimHost, cell: str, program: Program) -> None:
         """A host has been told that its cell is there."""

@@ -280,20 +280,23 @@ def on_detach(fleet: Fleet, ref: RequestRef, now_ns: int) -> None:
 
 def on_close(fleet: Fleet, ref: RequestRef, now_ns: int) -> None:
     """Terminate every unfinished cell of the host's session; then it leaves."""
-    attachment = fleet.attachments[ref.attachment]
+    fleet.closing[ref] = fleet.attachments[ref.attachment].session
+    close_if_done(fleet, now_ns)
+
+
+def _end_cells(fleet: Fleet, session: str, ref: RequestRef, now_ns: int) -> None:
     for name in list(fleet.cells):
         state = fleet.cells[name]
-        if state.cell.session == attachment.session and state.cell.phase is not Phase.FINISHED:
+        if state.cell.session == session and state.cell.phase is not Phase.FINISHED:
             fleet.settle(end_by_host(state, ref), now_ns)
             drop_backlog(fleet, state.cell)
-    fleet.closing[ref] = attachment.session
-    close_if_done(fleet, now_ns)
 
 
 def close_if_done(fleet: Fleet, now_ns: int) -> None:
     """Answer hosts that close their session, once the ends of its cells have been carried out."""
     for ref in list(fleet.closing):
         session = fleet.closing[ref]
+        _end_cells(fleet, session, ref, now_ns)  # those too that were created meanwhile
         busy = any(
             state.waits.ending is not None
             for state in fleet.cells.values()

@@ -113,6 +113,21 @@ def test_close_terminates_them(stage: Stage, calls: int) -> None:
     assert not set(stage.processes.living) - {stage.state(bystander).token}
 
 
+def test_close_terminates_what_is_created_meanwhile(stage: Stage) -> None:
+    host = stage.host("tides", SEARCH)
+    cell = host.creates()
+    stage.worker(cell).hello().says(saying.called(1))
+    closing = host.sends(h.CloseSession())
+    late = host.creates(CellKind.CONTINUING)
+    assert host.answer(closing) is None, "a tool still runs"
+    host.lets_go(cell, 1)
+    assert host.answer(closing) == a.Done()
+    final = stage.state(late).cell.final
+    assert final is not None
+    assert final.kind is EventKind.TERMINATED
+    assert not stage.processes.living
+
+
 def test_names_that_collide(stage: Stage) -> None:
     tools = (saying.tool("a b", exposed="a_b"), saying.tool("a-b", exposed="a_b"))
     answer = stage.host("tides", *tools).answers[1]
