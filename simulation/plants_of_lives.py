@@ -22,6 +22,7 @@ from ..supervisor.core import records as r
 from ..supervisor.core.effects import Effect, GiveEvent, KillWorker, Reply
 from ..supervisor.core.facts import Phase
 from ..supervisor.core.fleet import Fleet
+from ..supervisor.core.hosts import CLOSED
 from ..supervisor.core.law import Outcome
 from ..supervisor.shell import speaker
 from .planting import planted, planted_in, put
@@ -175,7 +176,7 @@ def a_close_does_not_wait_for_the_ends(stack: ExitStack) -> None:
         for ref in list(fleet.closing):
             fleet.closing.pop(ref)
             fleet.speak(Reply(ref, Done()))
-            attach_routes.end_attachment(fleet, ref.attachment, attach_routes.CLOSED, now_ns)
+            attach_routes.end_attachment(fleet, ref.attachment, CLOSED, now_ns)
 
     put(stack, vars(attach_routes), "close_if_done", at_once)
 
