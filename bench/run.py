@@ -120,9 +120,8 @@ async def measure_one(case: Case, asked: argparse.Namespace, deadline: float) ->
                 break
             for side in report.shuffled(list(sides), asked.seed, done):
                 began = time.monotonic()
-                await attempt(
-                    case, sides, side, sides[side].block(case.count_of(side, asked.count))
-                )
+                block = sides[side].block(case.count_of(side, asked.count))
+                await attempt(case, sides, side, block)
                 if side not in sides:  # what was waited for it is nobody else's loss
                     deadline += time.monotonic() - began
         for side, contender in sides.items():

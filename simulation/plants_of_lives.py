@@ -174,11 +174,12 @@ def a_close_is_answered_before_the_ends(stack: ExitStack) -> None:
 def a_close_does_not_wait_for_the_ends(stack: ExitStack) -> None:
     def at_once(fleet: Fleet, now_ns: int) -> None:
         for ref in list(fleet.closing):
+            attach_routes._end_cells(fleet, fleet.closing[ref], ref, now_ns)
             fleet.closing.pop(ref)
             fleet.speak(Reply(ref, Done()))
             attach_routes.end_attachment(fleet, ref.attachment, CLOSED, now_ns)
 
-    put(stack, vars(attach_routes), "close_if_done", at_once)
+    put(stack, vars(turn), "close_if_done", at_once)
 
 
 PLANTS = planted_in(globals())

@@ -94,7 +94,7 @@ class SimHost:
         return ", ".join(str(want.ask) for _, want in self._waiting.values())
 
     def observers(self) -> set[int]:
-        """The requests that wait for a cell and are not given up and asked again meanwhile."""
+        """The requests by which scripts wait for a cell."""
         waiting = self._waiting.items()
         return {number for number, (_, want) in waiting if isinstance(want.ask, OBSERVING)}
 

@@ -278,10 +278,9 @@ def on_detach(fleet: Fleet, ref: RequestRef, now_ns: int) -> None:
     end_attachment(fleet, ref.attachment, DETACHED, now_ns)
 
 
-def on_close(fleet: Fleet, ref: RequestRef, now_ns: int) -> None:
-    """Terminate every unfinished cell of the host's session; then it leaves."""
+def on_close(fleet: Fleet, ref: RequestRef) -> None:
+    """Its session's cells are to end; then the host leaves. See `close_if_done`."""
     fleet.closing[ref] = fleet.attachments[ref.attachment].session
-    close_if_done(fleet, now_ns)
 
 
 def _end_cells(fleet: Fleet, session: str, ref: RequestRef, now_ns: int) -> None:
@@ -293,10 +292,11 @@ def _end_cells(fleet: Fleet, session: str, ref: RequestRef, now_ns: int) -> None
 
 
 def close_if_done(fleet: Fleet, now_ns: int) -> None:
-    """Answer hosts that close their session, once the ends of its cells have been carried out."""
+    """End the cells of sessions that their holders close; answer when that has been carried out."""
     for ref in list(fleet.closing):
         session = fleet.closing[ref]
-        _end_cells(fleet, session, ref, now_ns)  # those too that were created meanwhile
+        if fleet.sessions[session].holder == ref.attachment:
+            _end_cells(fleet, session, ref, now_ns)  # those too that were created meanwhile
         busy = any(
             state.waits.ending is not None
             for state in fleet.cells.values()

@@ -11,7 +11,7 @@ from ...protocol.host_answers import Done, Refused, ResumedGiven, Unattached
 from ...protocol.ids import RequestRef
 from . import ask_steps as steps
 from . import events as e
-from .attach_routes import close_if_done, detach_observer, on_attach, on_close, on_detach
+from .attach_routes import detach_observer, on_attach, on_close, on_detach
 from .changes import replace
 from .create_routes import on_create
 from .effects import Read, Refuse, Reply, TellConnection
@@ -217,8 +217,7 @@ def _detach(
 def _close(
     fleet: Fleet, attachment: Attachment, ref: RequestRef, ask: h.CloseSession, now_ns: int
 ) -> None:
-    on_close(fleet, ref, now_ns)
-    close_if_done(fleet, now_ns)
+    on_close(fleet, ref)
 
 
 def _finish_call(

@@ -42,6 +42,7 @@ def nursery_in(
     try:
         yield nursery
     finally:
+        gc.unfreeze()
         os.close(proc)
 
 
@@ -84,11 +85,8 @@ def test_a_worker_finds_nothing_of_its_zygote_to_collect(
     with nursery_in(tmp_path, monkeypatch, fork) as nursery:
         seen = weakref.ref(Ring())
         assert seen() is not None  # garbage, and in nobody's way but a collection's
-        try:
-            with pytest.raises(OSError, match="as far as"):
-                nursery.fork(FORK)
-        finally:
-            gc.unfreeze()
+        with pytest.raises(OSError, match="as far as"):
+            nursery.fork(FORK)
     ((is_gone, young),) = found
     assert is_gone
     assert young < YOUNG_MAX
@@ -109,11 +107,8 @@ def test_threads_that_garbage_has_started_are_seen_before_a_fork(
 
     with nursery_in(tmp_path, monkeypatch, fork) as nursery:
         Starter()
-        try:
-            with pytest.raises(OSError, match="2 threads"):
-                nursery.fork(FORK)
-        finally:
-            gc.unfreeze()
+        with pytest.raises(OSError, match="2 threads"):
+            nursery.fork(FORK)
 
 
 def test_a_zygote_without_a_descriptor_left_goes_on_reaping(
@@ -121,7 +116,6 @@ def test_a_zygote_without_a_descriptor_left_goes_on_reaping(
 ) -> None:
     with nursery_in(tmp_path, monkeypatch, sleeper) as nursery:
         child = nursery.fork(FORK)
-        gc.unfreeze()
         nursery.kill(FORK.token)
         ended: list[Ended] = []
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -128,6 +128,18 @@ def test_close_terminates_what_is_created_meanwhile(stage: Stage) -> None:
     assert not stage.processes.living
 
 
+def test_close_ends_nothing_of_who_has_taken_the_session_over_meanwhile(stage: Stage) -> None:
+    host = stage.host("tides", SEARCH)
+    cell = host.creates()
+    stage.worker(cell).hello().says(saying.called(1))
+    closing = host.sends(h.CloseSession())
+    successor = stage.host("tides", SEARCH, take_over=True)
+    late = successor.creates(CellKind.CONTINUING)
+    host.lets_go(cell, 1)
+    assert host.answer(closing) == a.Done()
+    assert stage.state(late).cell.final is None
+
+
 def test_names_that_collide(stage: Stage) -> None:
     tools = (saying.tool("a b", exposed="a_b"), saying.tool("a-b", exposed="a_b"))
     answer = stage.host("tides", *tools).answers[1]
