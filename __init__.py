@@ -6,10 +6,10 @@ must not pay for what only hosts need.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
-
+TYPE_CHECKING = False  # checkers know it; `typing` is not here before something is used
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from .client._aio import AsyncSession
     from .client._aio_calls import AsyncCallInfo
     from .client._aio_cells import AsyncCell, AsyncPausableCell
@@ -132,13 +132,15 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(f".{home}", __name__), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES} - {"TYPE_CHECKING"})
 
 
 __all__ = [

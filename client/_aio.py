@@ -31,7 +31,8 @@ from ._aio_client import find_cell, list_cells
 from ._aio_member import AsyncMember, Leaving
 from ._failures import unanswered_create
 from ._opening import Opening
-from ._places import packages_of, place_of
+from ._packages import packages_of
+from ._places import place_of
 from ._running import OnNotify
 from ._tools import Tool, offered_tools
 from ._unpack import event_of

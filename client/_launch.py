@@ -12,7 +12,6 @@ import json
 import os
 import select
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -20,6 +19,8 @@ from typing import Any, Final
 
 from ..protocol.classes import dataclass
 from ..protocol.errors import SupervisorUnavailableError, TidemarkError, from_wire
+from ._head_start import Child, as_private, supervisor_command
+from ._packages import Packages
 
 FIND_SECONDS_MAX: Final = 10.0
 _START_SECONDS_MAX: Final = 20.0
@@ -27,19 +28,6 @@ _KILLED_SECONDS_MAX: Final = 5.0
 _LOOK_AGAIN_SECONDS: Final = 0.02
 _LOG_TAIL_BYTES: Final = 2_000
 _HELD: Final = "held"
-
-
-@dataclass(frozen=True, slots=True)
-class Packages:
-    """What cells are to find: modules imported once for all, directories to import from."""
-
-    preload: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-
-    def arguments(self) -> list[str]:
-        """The same on a supervisor's command line."""
-        found = [f"--preload={module}" for module in self.preload]
-        return found + [f"--package-path={path}" for path in self.paths]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +61,7 @@ class Started:
         endpoint: where it listens.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], directory: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Child, directory: Path) -> None:
         self.endpoint = ""
         self.process = process
         self.directory = directory
@@ -86,7 +74,7 @@ class Started:
 
     def obituary(self) -> str:
         """How it has ended, for a person."""
-        status = self.process.returncode
+        status = self.process.returncode or 0
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         tail = log_tail(self.directory)
         return f"the supervisor (process {self.process.pid}) {how}" + (f": {tail}" if tail else "")
@@ -121,19 +109,30 @@ def start_private(directory: Path, kind: Kind, lifeline: int) -> Started:
     Raises:
         TidemarkError: it did not start.
     """
-    own = ["--private", "--host-pid", str(os.getpid())]
     try:
-        process, ready = _spawn(directory, kind, own, lifeline)
+        process, ready = _spawn(directory, kind, as_private(), lifeline)
     except OSError as error:
         raise _not_started(error) from error
     started = Started(process, directory)
+    await_ready(started, ready)
+    return started
+
+
+def await_ready(started: Started, ready: int) -> None:
+    """Wait until a private supervisor can be asked, or has ended.
+
+    Args:
+        ready: the pipe by which it says so, which is closed then.
+
+    Raises:
+        TidemarkError: it did not start.
+    """
     try:
         _await_ready(started, ready)
     except BaseException:
-        process.kill()
+        started.process.kill()
         started.has_ended(_KILLED_SECONDS_MAX)  # until then it could still make files
         raise
-    return started
 
 
 def find_or_start(state: str | os.PathLike[str], kind: Kind) -> Found | Started:
@@ -253,11 +252,7 @@ def _spawn(
 ) -> tuple[subprocess.Popen[bytes], int]:
     """The new process, and the end of the pipe by which it says that it is ready."""
     ready, saying = os.pipe()
-    # -P: what lies in this host's working directory must not be imported.
-    command = [sys.executable, "-P", "-m", "tidemark.supervisor", "--state", str(directory)]
-    command += ["--durability", kind.durability, "--ready-fd", str(saying), *own]
-    if kind.expect is not None:
-        command += ["--expect", kind.expect]
+    command = supervisor_command(str(directory), kind.durability, kind.expect, saying, own)
     command += kind.packages.arguments()
     try:
         with open(directory / "supervisor.log", "ab") as log:

@@ -9,21 +9,22 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Final, Protocol
 
 from ..protocol.errors import SupervisorUnavailableError, TidemarkError
+from . import _head_start
+from ._head_start import HeadStart
 from ._launch import (
     Found,
     Kind,
-    Packages,
     Started,
+    await_ready,
     find,
     find_or_start,
     log_tail,
@@ -32,6 +33,7 @@ from ._launch import (
     use_endpoint,
     was_killed,
 )
+from ._packages import Packages
 
 _END_SECONDS_MAX: Final = 5.0
 _DYING_SECONDS: Final = 0.5  # between the loss of a connection and the end of its process
@@ -131,9 +133,12 @@ class PrivatePlace:
 
     Its supervisors follow one another on the same directory. Thread-safe. In a process forked from
     this host it is the parent's still: there `end` and `cut` only close the copy of the lifeline.
+
+    Args:
+        head_start: the first supervisor, if it is on its way already.
     """
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, head_start: HeadStart | None = None) -> None:
         self.kind = kind
         self._owner = os.getpid()
         self._starting = threading.Lock()
@@ -145,6 +150,12 @@ class PrivatePlace:
         self._short_lives = 0
         self._ahead: threading.Thread | None = None
         self._untaken = threading.Lock()
+        self._ready: int | None = None
+        if head_start is not None:
+            self._lifeline, self._ready = head_start.lifeline, head_start.ready
+            self._directory = Path(head_start.directory)
+            self._life = Started(head_start.child, self._directory)
+            atexit.register(self.end)
 
     def begin(self) -> None:
         """Start launching, in a thread; `launch` has the outcome."""
@@ -177,6 +188,8 @@ class PrivatePlace:
             if self._is_over:
                 raise GoneForGood(_SESSION_CLOSED)
             if self._directory is None:
+                import tempfile  # not needed after a head start, and slow to import
+
                 self._directory = Path(tempfile.mkdtemp(prefix="tidemark-"))
                 self._owner = os.getpid()
                 atexit.register(self.end)
@@ -206,16 +219,33 @@ class PrivatePlace:
         return _words_of(self._directory) if self._directory is not None else ""
 
     def _start(self, directory: Path) -> Started:
-        reading, writing = os.pipe()
-        try:
-            self._hold(writing)
-            life = start_private(directory, self.kind, reading)
-        finally:
-            os.close(reading)
-        self._life = life
+        if self._ready is None:
+            life = self._life = self._start_one(directory)
+        else:
+            life = self._first_one()
         follow = threading.Thread(target=self._follow, args=(life,), name="tidemark-successor")
         follow.daemon = True
         follow.start()
+        return life
+
+    def _start_one(self, directory: Path) -> Started:
+        reading, writing = os.pipe()
+        try:
+            self._hold(writing)
+            return start_private(directory, self.kind, reading)
+        finally:
+            os.close(reading)
+
+    def _first_one(self) -> Started:
+        """The one that had a head start, when it is ready."""
+        life, ready, self._ready = self._life, self._ready, None
+        assert life is not None
+        assert ready is not None
+        try:
+            await_ready(life, ready)
+        except BaseException:
+            self._life = None
+            raise
         return life
 
     def _follow(self, life: Started) -> None:
@@ -268,6 +298,9 @@ class PrivatePlace:
             return
         with self._starting:
             life = self._life
+            if self._ready is not None:  # nobody has asked for it
+                os.close(self._ready)
+                self._ready = None
             if life is not None and not life.has_ended(_END_SECONDS_MAX):
                 life.process.kill()
                 life.has_ended(_END_SECONDS_MAX)
@@ -316,7 +349,7 @@ def begin_ahead(isolation: str | None) -> None:
     For programs that know what they will need before they have imported what they need for it.
     `end_ahead` has to follow.
     """
-    place = PrivatePlace(Kind("crash", isolation))
+    place = PrivatePlace(Kind("crash", isolation), _head_start.take(isolation))
     place.begin()
     _AHEAD.set(place)
 
@@ -327,28 +360,8 @@ def end_ahead() -> None:
     _AHEAD.set(None)
     if place is not None and place.take():
         place.end()
-
-
-def packages_of(preload: Iterable[str], paths: Iterable[str | os.PathLike[str]]) -> Packages:
-    """What a session's arguments say of packages.
-
-    Raises:
-        TypeError, ValueError: not names of modules, or not directories.
-    """
-    for name, given in (("preload", preload), ("package_paths", paths)):
-        if isinstance(given, (str, bytes, os.PathLike)):
-            raise TypeError(f"{name} must be a list, such as [{given!r:.40}], not one of its items")
-    modules = tuple(preload)
-    for module in modules:
-        if not isinstance(module, str):
-            raise TypeError(f"preload has names of modules, not {type(module).__name__}")
-        if not all(part.isidentifier() for part in module.split(".")):
-            raise ValueError(f"{module!r:.60} in preload is no module's name")
-    found = tuple(os.path.abspath(os.fspath(path)) for path in paths)
-    for path in found:
-        if not os.path.isdir(path):
-            raise ValueError(f"{path} in package_paths is no directory; name one with packages")
-    return Packages(modules, found)
+    if (head_start := _head_start.left_over()) is not None:
+        PrivatePlace(Kind("crash", head_start.expect), head_start).end()
 
 
 def place_for_client(state_or_endpoint: str | os.PathLike[str]) -> EndpointPlace | StatePlace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import gc
 import os
 import secrets
 import signal
@@ -69,6 +70,7 @@ class RunOptions:
 
 def run(options: RunOptions) -> int:
     """Run it; the exit status."""
+    gc.enable()
     try:
         return _run(options)
     finally:

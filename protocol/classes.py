@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
+from functools import cache
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ def _fields_of(own: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
 
 
 def _described(made: Any, names: tuple[str, ...], defaults: dict[str, Any]) -> type:
+    if names[len(names) - len(defaults) :] != tuple(defaults):
+        raise TypeError(f"{made.__name__}: a field without a default follows one with a default")
     type.__setattr__(made, "__match_args__", names)
     made.__field_defaults__ = defaults
     made.__dataclass_fields__ = _FIELDS
@@ -136,42 +140,61 @@ def _hash(self: Any) -> Any:
 
 
 def _put(kind: Any, name: str, source: Any) -> Any:
+    """Make this function of a class, and put it there.
+
+    Its source calls the fields f0, f1 and so on. Compiled is only the first of those that are the
+    same then; the others are it with other names.
+    """
     known: dict[str, Any] = {}
-    exec(source(kind, known), known)
-    function = known[name]
-    function.__qualname__ = f"{kind.__qualname__}.{name}"
+    text = source(kind, known)
+    names = {f"f{at}": field for at, field in enumerate(kind.__match_args__)}
+    like = _compiled(text)
+    code = like.replace(
+        co_varnames=tuple([names.get(each, each) for each in like.co_varnames]),
+        co_names=tuple([names.get(each, each) for each in like.co_names]),
+        co_consts=tuple([names.get(each, each) for each in like.co_consts]),
+        co_qualname=f"{kind.__qualname__}.{name}",
+    )
+    given = tuple(kind.__field_defaults__.values()) if name == "__init__" else None
+    function = FunctionType(code, known, name, given)
     function.__module__ = kind.__module__
     setattr(kind, name, function)
     return function
 
 
+@cache
+def _compiled(text: str) -> CodeType:
+    """The code of the function that this text defines."""
+    module = compile(text, "<class>", "exec", dont_inherit=True)
+    return next(each for each in module.co_consts if isinstance(each, CodeType))
+
+
 def _frozen_init_source(kind: Any, known: dict[str, Any]) -> str:
-    names = kind.__match_args__
+    fields = range(len(kind.__match_args__))
     if "__slots__" not in vars(kind):
-        body = [" _own = self.__dict__", *(f" _own[{name!r}] = {name}" for name in names)]
+        body = [" _own = self.__dict__", *(f" _own['f{at}'] = f{at}" for at in fields)]
         return _init_source(kind, known, body)
-    for name in names:
-        known[f"_set_{name}"] = vars(kind)[name].__set__
-    return _init_source(kind, known, [f" _set_{name}(self, {name})" for name in names])
+    for at, name in enumerate(kind.__match_args__):
+        known[f"_set{at}"] = vars(kind)[name].__set__
+    return _init_source(kind, known, [f" _set{at}(self, f{at})" for at in fields])
 
 
 def _mutable_init_source(kind: Any, known: dict[str, Any]) -> str:
-    return _init_source(kind, known, [f" self.{name} = {name}" for name in kind.__match_args__])
+    fields = range(len(kind.__match_args__))
+    return _init_source(kind, known, [f" self.f{at} = f{at}" for at in fields])
 
 
 def _init_source(kind: Any, known: dict[str, Any], body: list[str]) -> str:
-    given, made = ["self"], []
-    for name in kind.__match_args__:
-        if name not in kind.__field_defaults__:
-            given.append(name)
-            continue
-        default = kind.__field_defaults__[name]
-        known[f"_default_{name}"] = default
-        given.append(f"{name}=_default_{name}")
+    """Defaults are not in it: a function has them beside its code."""
+    made = []
+    for at, name in enumerate(kind.__match_args__):
+        default = kind.__field_defaults__.get(name)
         if isinstance(default, _Factory):
-            made.append(f" if {name} is _default_{name}: {name} = _default_{name}.make()")
+            known[f"_default{at}"] = default
+            made.append(f" if f{at} is _default{at}: f{at} = _default{at}.make()")
+    given = ", ".join(["self", *(f"f{at}" for at in range(len(kind.__match_args__)))])
     after = [" self.__post_init__()"] if hasattr(kind, "__post_init__") else []
-    return "\n".join([f"def __init__({', '.join(given)}):", *made, *body, *after, " pass"])
+    return "\n".join([f"def __init__({given}):", *made, *body, *after, " pass"])
 
 
 def _eq_source(kind: Any, known: dict[str, Any]) -> str:
@@ -189,7 +212,7 @@ def _hash_source(kind: Any, known: dict[str, Any]) -> str:
 
 
 def _values(kind: Any, of: str) -> str:
-    return "(" + "".join(f"{of}.{name}, " for name in kind.__match_args__) + ")"
+    return "(" + "".join(f"{of}.f{at}, " for at in range(len(kind.__match_args__))) + ")"
 
 
 # -- what all of them share -----------------------------------------------------------------------

@@ -24,7 +24,6 @@ from typing import (
     Union,
     get_args,
     get_origin,
-    get_type_hints,
 )
 
 import msgpack
@@ -33,7 +32,7 @@ from . import compiled, limits
 from .bodies import BadFrame as BadFrame
 from .bodies import unpack_bounded
 from .bodies import unpack_plain as unpack_plain
-from .shape import Range, Size
+from .shape import Range, Size, fields_of
 
 MAGIC: Final = b"TM"
 PROTOCOL_VERSION: Final = 1
@@ -170,9 +169,7 @@ def _check_enum(kind: type[Enum]) -> Check:
 
 
 def _check_fields(kind: type) -> Check:
-    hints = get_type_hints(kind, include_extras=True)
-    names: tuple[str, ...] = kind.__match_args__  # type: ignore[attr-defined]
-    plan = tuple((name, shape_of(hints[name])) for name in names)
+    plan = tuple((name, shape_of(shape)) for name, shape in fields_of(kind).items())
 
     def check(value: Any) -> Any:
         if type(value) is not list or len(value) != len(plan):

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from . import limits
 from .bodies import BadFrame
-from .shape import Range, Size
+from .shape import Range, Size, fields_of
 
 Check = Callable[[Any], Any]
 General = Callable[..., Check]
@@ -26,11 +26,6 @@ _PLAIN: Final[dict[Any, Any]] = {
     str: Size(limits.TEXT_BYTES_MAX),
     bytes: Size(limits.VALUE_BYTES_MAX),
 }
-
-
-def _fields(kind: Any) -> list[tuple[str, Any]]:
-    hints = get_type_hints(kind, include_extras=True)
-    return [(name, hints[name]) for name in kind.__match_args__]
 
 
 def _without(union: Any) -> tuple[list[Any], bool]:
@@ -84,7 +79,7 @@ class Often:
 def packer(kind: Any) -> Callable[[Any], list[Any]]:
     """The fields of a `kind` as a list that msgpack packs as `codec.pack` would have it."""
     known: dict[str, Any] = {}
-    parts = [_packed(shape, f"it.{name}", known) for name, shape in _fields(kind)]
+    parts = [_packed(shape, f"it.{name}", known) for name, shape in fields_of(kind).items()]
     made: Callable[[Any], list[Any]] = _function(
         f"def made(it):\n return [{', '.join(parts)}]", known
     )
@@ -152,7 +147,7 @@ def checker(kind: Any, general: General) -> Check:
     known: dict[str, Any] = {"kind": kind, "general": general(kind, coded=False)}
     known["Trouble"] = (BadFrame, KeyError, TypeError, ValueError)
     conditions, parts, names = ["type(value) is list"], [], []
-    for at, (_, shape) in enumerate(_fields(kind)):
+    for at, (_, shape) in enumerate(fields_of(kind).items()):
         names.append(f"a{at}")
         condition, part = _checked(shape, f"a{at}", known, general)
         conditions += [condition] if condition else []

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ..protocol.classes import dataclass
+from .shell.zygote_start import private_arguments, zygote_arguments
 
 HIBERNATE_SECONDS: Final = 300.0
 SPARES_MAX: Final = 12  # some 4 MB each
@@ -58,14 +59,15 @@ class Settings:
 
     def zygote_arguments(self, directory: Path, run: Path) -> list[str]:
         """What the zygote of this supervisor is told on its command line."""
-        arguments = ["--supervisor-pid", str(os.getpid()), "--work", str(directory / "work")]
-        arguments += ["--orphan-seconds", str(self.orphan_seconds)]
-        arguments += ["--workers", str(run / "workers")]
-        arguments += [f"--preload={module}" for module in self.preload]
-        arguments += [f"--package-path={path}" for path in self.package_paths]
+        arguments = zygote_arguments(
+            work=str(directory / "work"),
+            workers=str(run / "workers"),
+            orphan_seconds=self.orphan_seconds,
+            preload=self.preload,
+            package_paths=self.package_paths,
+        )
         if self.private:
-            arguments += ["--private", "--host-pid", str(self.host_pid)]
-            arguments += ["--directory", str(directory)]
+            arguments += private_arguments(self.host_pid, str(directory))
             if not run.is_relative_to(directory):
                 arguments += ["--run", str(run)]
         return arguments

@@ -21,6 +21,7 @@ from .aftermath import Aftermath
 from .charge import Charge
 from .confinement import scrub_environment
 from .guardian import EXIT_ALONE, EXIT_ASKED, House, guard, prepare
+from .haste import end_haste
 from .isolation import findings, namespaces
 from .isolation.levels import Level, Unsealed
 from .isolation.quarters import OpenQuarters, Quarters
@@ -47,7 +48,6 @@ def serve(arguments: Sequence[str] | None, reproducible: Reproducible) -> int:
     except Exception as error:  # noqa: BLE001 - importing runs foreign code
         return _without_preload(error, options)
     scrub_environment()
-    rehearse(reproducible)
     if options.examine is not None:
         return _examine(Level(options.examine), options)
     try:
@@ -81,9 +81,11 @@ class _Start:
     def open(self) -> int:
         """Level `process`: this process is the zygote."""
         kernel.set_process(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        end_haste()  # workers begin in this session
         options = self._options
         work = options.work or scratch.make("/tmp", f"tidemark-work-{os.urandom(8).hex()}")
         quarters = OpenQuarters(work, namespaces.open_proc())
+        self._prepare()
         was_asked = self._serve(quarters, findings.of_open(), None)
         self._attend(was_asked)
         if work != options.work:
@@ -103,7 +105,7 @@ class _Start:
             print(f"tidemark zygote: {error}", file=sys.stderr)
             return EXIT_WRONG
         try:
-            status = guard(house, self._serve_inside, self._refuse)
+            status = guard(house, self._prepare, self._serve_inside, self._refuse)
         finally:
             house.remove()
         self._listener.close()
@@ -118,8 +120,12 @@ class _Start:
     def _serve_inside(self, quarters: Quarters, report: Report, line: socket.socket) -> int:
         return EXIT_ASKED if self._serve(quarters, report, line) else EXIT_ALONE
 
+    def _prepare(self) -> None:
+        """Before there are signals: the end of a cell, and so of a rehearsal, takes them."""
+        rehearse(self._reproducible)
+        settle(self._reproducible)
+
     def _serve(self, quarters: Quarters, report: Report, line: socket.socket | None) -> bool:
-        settle(self._reproducible)  # before there are signals: a cell's end takes them for its own
         bell = _take_signals()
         guardian = None if line is None else line.fileno()
         doors = Doors(self._listener, bell, self._supervisor, self._host, guardian)
@@ -174,7 +180,8 @@ def _examine(level: Level, options: argparse.Namespace) -> int:
             show(findings.of_refusal(level, error))
             return EXIT_WRONG
         try:
-            return EXIT_WELL if guard(house, show_inside, show) == EXIT_WELL else EXIT_WRONG
+            well = guard(house, lambda: None, show_inside, show) == EXIT_WELL
+            return EXIT_WELL if well else EXIT_WRONG
         finally:
             house.remove()
 

@@ -7,9 +7,9 @@ import os
 import resource
 import signal
 import sys
-from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from ..protocol.classes import dataclass
 from . import kernel
 from .exits import EXIT_ORPHAN, EXIT_UNSEALED
 from .isolation.levels import Level, step

@@ -12,12 +12,13 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
+from ..protocol.classes import dataclass
 from ..protocol.limits import KIB
 from ..protocol.zygote_messages import Report
 from . import kernel, real, scratch
+from .haste import end_haste
 from .isolation import (
     capabilities,
     findings,
@@ -62,7 +63,7 @@ class House:
     users: UserNumbers | None
     cages: Cages | None = None
     no_cages: str = ""
-    range: Range | None = field(default=None)
+    range: Range | None = None
 
     def remove(self) -> None:
         """Remove all of it. No cell may live any more."""
@@ -110,11 +111,12 @@ def prepare(
     return house
 
 
-def guard(house: House, inside: Inside, refuse: Refuse) -> int:
+def guard(house: House, prepare: Callable[[], None], inside: Inside, refuse: Refuse) -> int:
     """Have a zygote in this house; returns how it ended, and everything in it has too.
 
-    `inside` is called in the zygote, when the level holds, with what tells it to end; its result is
-    the exit status. `refuse` is called, in whichever process, when the level does not hold.
+    `prepare` is called in the zygote while it is tried whether the level holds; `inside` when it
+    does, with what tells the zygote to end, and its result is the exit status. `refuse` is called,
+    in whichever process, when the level does not hold.
     """
     kernel.set_process(kernel.PR_SET_CHILD_SUBREAPER, 1)
     line, end = socket.socketpair()
@@ -135,7 +137,7 @@ def guard(house: House, inside: Inside, refuse: Refuse) -> int:
     if pid == 0:
         line.close()
         _end_with_parent(end)
-        zygote = _Zygote(house, targets, proc, end, inside, refuse)
+        zygote = _Zygote(house, targets, proc, end, prepare, inside, refuse)
         if house.level is Level.SEALED:
             _be_first(zygote)
         zygote.be()
@@ -152,6 +154,7 @@ def _attend(pid: int, line: socket.socket, house: House) -> int:
 
     signal.signal(signal.SIGTERM, pass_on)
     line.recv(KIB)  # the self-test is over, or the zygote is
+    end_haste()  # the zygote has a session of its own, or will soon
     if house.range is not None:
         house.range.remove()
         house.range = None
@@ -210,6 +213,7 @@ class _Zygote:
     targets: Targets
     proc: int
     end: socket.socket
+    prepare: Callable[[], None]
     inside: Inside
     refuse: Refuse
 
@@ -236,8 +240,13 @@ class _Zygote:
             with step("giving up capabilities"):
                 capabilities.bound_nothing()
         quarters = self._quarters()
-        found = self_test.run(quarters, self.targets)
-        report = self._report(found)
+        trial = self_test.Trial(quarters, self.targets)
+        try:
+            self.prepare()
+        except BaseException:
+            trial.end()
+            raise
+        report = self._report(trial.found())
         self.end.send(b"tried")
         if findings.missing(report):
             self.refuse(report)

@@ -9,7 +9,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from resource import struct_rusage
 from typing import Final, NoReturn
 
@@ -79,7 +78,7 @@ class Nursery:
         berth = quarters.prepare(message.cell or f"spare {message.token.hex()}", limits)
         self._janitors.sweep(*quarters.left_over())
         # Not in the child: what is made at the first use each of them would make anew.
-        inside = replace(message, endpoint=endpoint, limits=limits)
+        inside = Fork(message.token, message.cell, message.incarnation, endpoint, limits)
         door, place = Door.none(), NO_PLACE
         try:
             place = self.roll.reserve(message.token)
@@ -238,8 +237,9 @@ class Nursery:
 def hide_from_collections() -> None:
     """Each worker collects garbage, and would copy the pages of all that it looks at or frees.
 
-    `inspect.signature`, of which dataclasses make use, leaves a cycle that holds every module. And
-    collecting gives back the freed objects that Python keeps for the next ones, which lie anywhere.
+    `inspect.signature`, which the standard library's dataclasses ask, leaves a cycle that holds
+    every module. And collecting gives back the freed objects that Python keeps for the next ones,
+    which lie anywhere.
     """
     gc.collect()
     gc.freeze()

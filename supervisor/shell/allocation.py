@@ -24,6 +24,7 @@ def collect_seldom() -> None:
     """
     gc.freeze()
     gc.set_threshold(YOUNG_MAX, 20, 50)
+    gc.enable()  # it is off while there is only something to be imported
 
 
 def return_large_blocks() -> None:

@@ -156,7 +156,7 @@ class OsProcesses:
             # We hold the state directory, so it is ours to end; its cells are run again.
             if seat.link is not None:
                 seat.link.kill_peer()
-            seat.path.unlink(missing_ok=True)
+            Path(seat.path).unlink(missing_ok=True)
             self._lost(seat)
 
     def _heard(self, seat: ZygoteSeat, message: FromZygote, fds: list[int]) -> None:

@@ -8,12 +8,10 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-SOCKET_PATH_BYTES_MAX: Final = 100  # sun_path has 108; libzmq and a terminating zero want some
-_LONGEST: Final = "zygote-restricted.sock"
+from .zygote_start import LONGEST, SOCKET_PATH_BYTES_MAX, zygote_socket
 
 
 class Held(Exception):
@@ -59,11 +57,15 @@ class StateDirectory:
         run = self.path / "run"
         run.mkdir(mode=0o700, exist_ok=True)
         run.chmod(0o700)
-        if len(os.fsencode(run / _LONGEST)) <= SOCKET_PATH_BYTES_MAX:
+        if len(os.fsencode(zygote_socket(run, LONGEST))) <= SOCKET_PATH_BYTES_MAX:
             return run
         # A predecessor's zygote may still listen in the directory that it named.
-        earlier = self._earlier_run()
-        self._elsewhere = earlier or Path(tempfile.mkdtemp(prefix="tidemark-run-", dir="/tmp"))
+        if (earlier := self._earlier_run()) is not None:
+            self._elsewhere = earlier
+        else:
+            import tempfile  # which few need, and which brings a generator of random numbers
+
+            self._elsewhere = Path(tempfile.mkdtemp(prefix="tidemark-run-", dir="/tmp"))
         return self._elsewhere
 
     def _earlier_run(self) -> Path | None:

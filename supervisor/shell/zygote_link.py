@@ -9,7 +9,6 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from ...protocol import codec
@@ -27,7 +26,7 @@ class ZygoteGone(Exception):
 class ZygoteLink:
     """A connection to a zygote that listens; this supervisor is in command from the start."""
 
-    def __init__(self, path: Path, epoch: int) -> None:
+    def __init__(self, path: str, epoch: int) -> None:
         """Connect and take command.
 
         Raises:
@@ -35,7 +34,7 @@ class ZygoteLink:
         """
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._socket.connect(str(path))
+            self._socket.connect(path)
         except OSError:
             self._socket.close()
             raise

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import select
-import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from ...protocol.zygote_messages import Command, Fork, ToZygote
 from .zygote_link import ZygoteLink
-from .zygote_start import StartedZygote, start_zygote
+from .zygote_start import StartedZygote, ZygoteProcess, start_zygote
 
 READY: Final = b"ready"
 REFUSED: Final = b"refused "
@@ -37,7 +35,7 @@ class ZygoteSeat:
     def __init__(
         self,
         level: str,
-        path: Path,
+        path: str,
         epoch: int,
         extra: Sequence[str],
         log: int,
@@ -55,7 +53,7 @@ class ZygoteSeat:
         self._extra = extra
         self._log = log
         self._epoll = epoll
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ZygoteProcess | None = None
         self._ready: int | None = None
         self._waiting: list[Fork] = []
 
@@ -189,7 +187,7 @@ class ZygoteSeat:
             return
         try:
             self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
+        except TimeoutError:
             self._process.kill()  # its workers die with it
             self._process.wait()
         self._process = None

@@ -18,7 +18,8 @@ import pytest
 import tidemark
 from tidemark import Resumed
 from tidemark.client import _absence
-from tidemark.client._places import StatePlace, packages_of, place_of
+from tidemark.client._packages import packages_of
+from tidemark.client._places import StatePlace, place_of
 
 from fakes.cells import completed, consumed, in_state, pending, pid_of, run_through, shown
 from fakes.doors import Doors

@@ -94,3 +94,43 @@ def test_what_is_prepared_is_not_made_again() -> None:
     made = vars(Point)["__init__"]
     assert (Point(1).x, Point(1).y) == (1, 2)
     assert vars(Point)["__init__"] is made
+
+
+def test_classes_of_one_shape_keep_their_own_names() -> None:
+    """The code of the first is the others', with other names."""
+
+    @classes.dataclass(frozen=True, slots=True)
+    class First:
+        left: int
+        right: int = 1
+
+    @classes.dataclass(frozen=True, slots=True)
+    class Second:
+        right: int
+        self_: int = 2
+
+    @classes.dataclass(slots=True)
+    class Third:
+        f1: int  # what the code that is shared calls the second one
+        f0: int = 3
+
+    assert repr(First(5)).endswith("First(left=5, right=1)")
+    assert repr(Second(right=5)).endswith("Second(right=5, self_=2)")
+    third = Third(5)
+    assert (third.f1, third.f0) == (5, 3)
+    assert third == Third(f0=3, f1=5) != Third(3, 5)
+    assert First(5) != Second(5)
+    assert hash(Second(1, 4)) == hash((1, 4))
+    with pytest.raises(TypeError, match=r"Second\.__init__\(\).*'right'"):
+        Second()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"First\.__init__\(\).*'self_'"):
+        First(1, self_=2)  # type: ignore[call-arg]
+
+
+def test_defaults_come_last() -> None:
+    with pytest.raises(TypeError, match="Wrong: a field without a default follows"):
+
+        @classes.dataclass(slots=True)
+        class Wrong:
+            first: int = 1
+            second: int  # type: ignore[misc]

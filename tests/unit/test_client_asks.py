@@ -9,7 +9,8 @@ import pytest
 from tidemark import AsyncSession, Session
 from tidemark.client import _asks
 from tidemark.client._launch import Packages, use_endpoint
-from tidemark.client._places import packages_of, place_for_client, place_of
+from tidemark.client._packages import packages_of
+from tidemark.client._places import place_for_client, place_of
 from tidemark.protocol import values
 from tidemark.protocol.errors import LimitExceededError
 from tidemark.protocol.host_requests import CreateCell, Observe, Resume, Step, StoredSet

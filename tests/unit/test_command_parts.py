@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import tidemark
 from tidemark import CellInfo, Completed, Image, Pending, Terminated, Text, ToolCall
-from tidemark.client._launch import Packages
+from tidemark.client._packages import Packages
 from tidemark.client._places import PrivatePlace, begin_ahead, end_ahead, place_of
 from tidemark.command import listing, rendering, run, terminal
+from tidemark.command.entry import _private_run
 from tidemark.command.failures import CommandError, UsageError
 from tidemark.command.main import main
 from tidemark.command.place import reachable
@@ -170,6 +171,28 @@ def test_a_supervisor_that_was_launched_ahead_is_that_of_one_session() -> None:
     assert another is not taken
     assert taken.launch().endpoint  # it was not ended: somebody has it
     taken.end()
+
+
+def test_only_a_run_that_is_certain_has_a_head_start(tmp_path: Path) -> None:
+    file = str(tmp_path / "cell.py")
+    Path(file).touch()
+    assert _private_run(["run", file]) == {}
+    assert _private_run(["run", "--step", "-", "--input", "--state"]) == {"--input": "--state"}
+    assert _private_run(["run", "--isolation", "process", file]) == {"--isolation": "process"}
+    for words in (
+        [],
+        ["ps"],
+        ["run"],
+        ["run", file, file],
+        ["run", str(tmp_path / "nothing.py")],
+        ["run", file, "--state", "here"],
+        ["run", file, "--stat=here"],  # abbreviations are left to who knows all options
+        ["run", file, "--endpoint", "ipc:///there"],
+        ["run", file, "--isolation", "none"],
+        ["run", file, "--help"],
+        ["run", "--", file],
+    ):
+        assert _private_run(words) is None, words
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
 from typing import Final, Protocol
 
+from ...protocol.classes import dataclass
 from ...protocol.limits import Limits
 from .. import scratch
 from .cgroups import Cage
@@ -96,17 +96,14 @@ class Quarters(Protocol):
         """From here on no socket can be opened, if the level says so."""
 
 
-@dataclass(slots=True)
 class OpenQuarters:
     """Level `process`: a directory, and nothing is hidden."""
 
-    work: str
-    proc: int
-    level: Level = Level.PROCESS
-    directories: Directories = field(init=False)
+    level = Level.PROCESS
 
-    def __post_init__(self) -> None:
-        self.directories = Directories(self.work)
+    def __init__(self, work: str, proc: int) -> None:
+        self.proc = proc
+        self.directories = Directories(work)
 
     def prepare(self, cell: str, limits: Limits) -> Berth:
         return Berth(self.directories.make(cell), limits)

@@ -6,9 +6,9 @@ import json
 import os
 import select
 import signal
-from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
+from ...protocol.classes import dataclass
 from ...protocol.limits import LIMITS_OF_LEVEL, MIB, Limits
 from .. import real, scratch
 from ..confinement import Ties, begin_session, changed_signals, confine
@@ -36,34 +36,50 @@ class _Cell:
     zygote: int
 
 
-def run(quarters: Quarters, targets: Targets) -> dict[str, str]:
-    """What came of each attempt; see `attempts.try_all`.
+class Trial:
+    """A first cell that is being tried. `found` has to follow."""
 
-    Raises:
-        Unsealed: a cell cannot even be confined here.
-    """
-    with step("a first cell"):
-        berth = quarters.prepare("self-test", LIMITS.over(LIMITS_OF_LEVEL[quarters.level.value]))
-        door = quarters.endpoint(f"ipc://{targets.door}").removeprefix("ipc://")
-        heard, told = os.pipe()
-        cell = _Cell(quarters, berth, targets, door, told, os.getpid())
-        pid = quarters.fork(os.fork)
-    if pid == 0:
-        _be(cell)
-    os.close(told)
-    try:
-        text = _hear(heard)
-    finally:
-        os.close(heard)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        quarters.clear(berth)
-        if quarters.level is not Level.SEALED:
-            scratch.remove(berth.work)
-    if not text.startswith("{"):
-        name, _, reason = text.partition(" ")[2].strip().partition(": ")
-        raise Unsealed(name or "a first cell", reason or "it ended without a word")
-    return dict(json.loads(text))
+    def __init__(self, quarters: Quarters, targets: Targets) -> None:
+        """Begin.
+
+        Raises:
+            Unsealed: a cell cannot even be made here.
+        """
+        self._quarters = quarters
+        with step("a first cell"):
+            limits = LIMITS.over(LIMITS_OF_LEVEL[quarters.level.value])
+            self._berth = quarters.prepare("self-test", limits)
+            door = quarters.endpoint(f"ipc://{targets.door}").removeprefix("ipc://")
+            self._heard, told = os.pipe()
+            cell = _Cell(quarters, self._berth, targets, door, told, os.getpid())
+            self._pid = quarters.fork(os.fork)
+        if self._pid == 0:
+            _be(cell)
+        os.close(told)
+
+    def found(self) -> dict[str, str]:
+        """What came of each attempt; see `attempts.try_all`. Blocks until the cell has ended.
+
+        Raises:
+            Unsealed: a cell cannot even be confined here.
+        """
+        try:
+            text = _hear(self._heard)
+        finally:
+            self.end()
+        if not text.startswith("{"):
+            name, _, reason = text.partition(" ")[2].strip().partition(": ")
+            raise Unsealed(name or "a first cell", reason or "it ended without a word")
+        return dict(json.loads(text))
+
+    def end(self) -> None:
+        """Nothing of it is left."""
+        os.close(self._heard)
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        self._quarters.clear(self._berth)
+        if self._quarters.level is not Level.SEALED:
+            scratch.remove(self._berth.work)
 
 
 def _be(cell: _Cell) -> NoReturn:
@@ -79,7 +95,7 @@ def _be(cell: _Cell) -> NoReturn:
         except Unsealed as error:
             ties.confess(str(error))
         ties.pass_door()
-        targets = replace(cell.targets, own_descriptors=(ties.confession, ties.memory))
+        targets = cell.targets.beside((ties.confession, ties.memory))
         found = try_all(targets, PROMISED[cell.quarters.level])
         os.write(ties.confession, json.dumps(found).encode())
         os._exit(EXIT_DONE)

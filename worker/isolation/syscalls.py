@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import platform
+import os
 from typing import Final
 
 from ...protocol.classes import dataclass
@@ -206,7 +206,7 @@ def this_machine() -> Architecture:
     Raises:
         UnknownArchitecture: it has none.
     """
-    name = platform.machine()
+    name = os.uname().machine
     if name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise UnknownArchitecture(

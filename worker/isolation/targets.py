@@ -35,6 +35,10 @@ class Targets:
     door: str
     own_descriptors: tuple[int, ...] = ()
 
+    def beside(self, own: tuple[int, ...]) -> Targets:
+        """The same for a self-test that has these descriptors open."""
+        return Targets(self.file, self.socket, self.name, self.port, self.pid, self.door, own)
+
 
 class Range:
     """The targets, as long as they stand."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from ...protocol.classes import dataclass, field
 
 # Nobody's: neither distributions nor systemd give them to people, services or containers.
 PREFERRED_FIRST: Final = 0x7000_0000

@@ -1,0 +1,150 @@
+"""What is started before the command line has been read, and its zygote, before all else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from fakes.command_line import environment, program, tidemark
+from fakes.process_watch import marked, until_none
+from fakes.waiting import until
+
+LEFT_SECONDS_MAX = 5.0
+
+
+@pytest.fixture
+def hello(place: Path) -> Path:
+    file = place / "hello.py"
+    file.write_text("print('hello')\n")
+    (place / "tmp").mkdir()
+    return file
+
+
+def below(hello: Path) -> dict[str, str]:
+    return environment(TMPDIR=str(hello.parent / "tmp"))
+
+
+def nothing_is_left(hello: Path) -> None:
+    temporary = hello.parent / "tmp"
+    until_none(str(temporary), seconds=LEFT_SECONDS_MAX)
+    until(lambda: not list(temporary.iterdir()), what="temporary directories")
+
+
+def started(hello: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """A run, as soon as its supervisor's directory is there."""
+    command = subprocess.Popen(
+        [program(), "run", str(hello), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=below(hello),
+    )
+    until(lambda: list((hello.parent / "tmp").glob("tidemark-*")), what="a directory")
+    return command
+
+
+@pytest.mark.parametrize("wrong", [["--input", "no json"], ["--tools", "/nowhere.py"]])
+def test_a_run_that_is_wrong_leaves_nothing(hello: Path, wrong: list[str]) -> None:
+    ran = tidemark("run", hello, *wrong, env=below(hello))
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr
+    nothing_is_left(hello)
+
+
+@pytest.mark.parametrize("sign", ["lock", "run", "journal.db", "run/host.sock"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_ended_while_it_starts_leaves_nothing(
+    hello: Path, sign: str, number: int
+) -> None:
+    with started(hello) as command:
+        until(lambda: list((hello.parent / "tmp").glob(f"tidemark-*/{sign}")), what=sign)
+        command.send_signal(number)
+        command.communicate(timeout=20)
+    assert command.returncode != 0
+    nothing_is_left(hello)
+
+
+def test_a_supervisor_that_is_killed_at_once_is_replaced(hello: Path) -> None:
+    with started(hello) as command:
+        temporary = str(hello.parent / "tmp")
+
+        def supervisors() -> list[int]:
+            return [pid for pid, line in marked(temporary).items() if "tidemark.supervisor" in line]
+
+        until(supervisors, what="the supervisor")
+        os.kill(supervisors()[0], signal.SIGKILL)
+        said, told = command.communicate(timeout=30)
+    assert (command.returncode, said) == (0, b"hello\n"), told
+    nothing_is_left(hello)
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_run_without_one_of_the_standard_files(hello: Path, closed: int) -> None:
+    """What is opened in their place must not become the supervisor's."""
+    redirected = {0: "<&-", 1: ">&-", 2: "2>&-"}[closed]
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {redirected}', "sh", program(), "run", str(hello)],
+        capture_output=True,
+        env=below(hello),
+        timeout=30,
+        check=False,
+    )
+    assert ran.stdout == (b"" if closed == 1 else b"hello\n")
+    nothing_is_left(hello)
+
+
+def test_what_the_command_was_given_is_not_handed_on(hello: Path) -> None:
+    """Descriptors that a shell has opened for a command are not its supervisor's."""
+    hello.write_text("print('here')\nawait asyncio.sleep(1000)\n")
+    reading, writing = os.pipe()
+    with subprocess.Popen(
+        [program(), "run", str(hello)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=below(hello),
+        pass_fds=(writing,),
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == b"here\n"
+        pipe = os.fstat(writing).st_ino
+        assert pipe in inodes(command.pid)
+        others = marked(str(hello.parent / "tmp")).keys() - {command.pid}
+        assert len(others) >= 2
+        assert not [pid for pid in others if pipe in inodes(pid)]
+        command.send_signal(signal.SIGINT)
+    os.close(reading)
+    os.close(writing)
+    nothing_is_left(hello)
+
+
+def inodes(pid: int) -> set[int]:
+    """Of what a process has open."""
+    found = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.add(descriptor.stat().st_ino)
+    return found
+
+
+def test_a_supervisor_that_cannot_serve_ends_its_zygote(place: Path) -> None:
+    """It was on its way before the environment had been looked at."""
+    state = place / "state"
+    state.mkdir()
+    own = ["--private", "--host-pid", str(os.getpid())]
+    ran = subprocess.run(
+        [sys.executable, "-P", "-m", "tidemark.supervisor", "--state", str(state), *own],
+        input=b"",
+        capture_output=True,
+        env={**os.environ, "TIDEMARK_PRECEDENCE": "sometimes"},
+        timeout=30,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert b"first or usual" in ran.stderr
+    assert (state / "run").is_dir()  # made ready for the zygote
+    assert not marked(str(state))
