@@ -7,9 +7,9 @@ everything unanswered is sent again, under its own numbers.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
 from typing import Final
 
+from ..protocol.classes import dataclass
 from ..protocol.host_answers import Attached
 from ..protocol.host_requests import (
     Ask,
@@ -76,7 +76,7 @@ class Attachment:
         before, self.attached, self.attaching = self.attached, attached, None
         if self.session is not None:
             # From now on this host has the session: it never takes it from a later holder.
-            self.session = replace(self.session, name=attached.session, take_over=False)
+            self.session = self.session.held_as(attached.session)
         return before is None or before.attachment == attached.attachment
 
     def catch_up(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..protocol import classes
 from ..protocol.errors import LimitExceededError
 from ..protocol.limits import KIB, TEXT_BYTES_MAX, TOOLS_BYTES_MAX, TOOLS_MAX
 from ..protocol.packed import OnUnknown, ToolKind, ToolSpec
@@ -75,7 +76,7 @@ class Tool:
             raise TypeError(f"a Tool needs a function, not {type(self.function).__name__}")
 
 
-@dataclass(frozen=True, slots=True)
+@classes.dataclass(frozen=True, slots=True)
 class OfferedTool:
     """A tool as a session offers it: what the supervisor is told, and how it is called."""
 

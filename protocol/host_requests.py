@@ -60,6 +60,11 @@ class SessionAsk:
     limits: Limits
     take_over: bool
 
+    def held_as(self, name: str) -> SessionAsk:
+        """The same from the holder of the session, which has this name."""
+        kept = self.tools, self.isolation, self.replay, self.durability, self.limits
+        return SessionAsk(name, *kept, take_over=False)
+
 
 # -- requests -------------------------------------------------------------------------------------
 
