@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from .. import __version__
 from .argument_types import generation_number, given_input, one_name, row_limit
 from .failures import BY_SIGNAL, FAILED, READER_GONE, WRONG_USAGE, CommandError, UsageError
+from .parsers import Subparsers, add_cell, add_place, command
 
 _SIGINT: Final = 2
 _LEVELS: Final = ("process", "restricted", "sealed")
@@ -23,9 +24,6 @@ _STATES: Final = (
     *("starting", "running", "paused", "continuing", "recovering", "idle"),
     *("completed", "terminated", "unfinished"),
 )
-_PLACE_NOTE: Final = "which supervisor: give one of the two"
-
-Subparsers = Any  # argparse's own type for them is private
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,44 +91,11 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _command(
-    commands: Subparsers,
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    about: str,
-    examples: str,
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=about,
-        description=about[0].upper() + about[1:] + ".",
-        epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
-    parser.set_defaults(run=run)
-    return parser
-
-
-def _add_place(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    place = parser.add_argument_group(_PLACE_NOTE if required else "where (default: private)")
-    either = place.add_mutually_exclusive_group(required=required)
-    either.add_argument("--state", metavar="DIR", help="the supervisor of this state directory")
-    either.add_argument(
-        "--endpoint", metavar="ipc:///PATH", help="the supervisor that listens here"
-    )
-
-
-def _add_cell(parser: argparse.ArgumentParser) -> None:
-    about = "the cell's id; `tidemark ps` lists them"
-    parser.add_argument("cell", metavar="CELL", type=one_name, help=about)
-
-
 # -- run ------------------------------------------------------------------------------------------
 
 
 def _add_run(commands: Subparsers) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "run",
         _run,
@@ -166,7 +131,7 @@ def _add_run(commands: Subparsers) -> None:
     parser.add_argument(
         "--session", metavar="NAME", help="the session to use or make (with --state or --endpoint)"
     )
-    _add_place(parser, required=False)
+    add_place(parser, required=False)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -201,7 +166,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _add_serve(commands: Subparsers) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "serve",
         _serve,
@@ -252,7 +217,7 @@ def _serve(options: argparse.Namespace) -> NoReturn:
 
 
 def _add_ps(commands: Subparsers) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "ps",
         _ps,
@@ -275,7 +240,7 @@ def _add_ps(commands: Subparsers) -> None:
     parser.add_argument(
         "--all", dest="limit", action="store_const", const=0, help="the same as --limit 0"
     )
-    _add_place(parser, required=True)
+    add_place(parser, required=True)
 
 
 def _ps(options: argparse.Namespace) -> int:
@@ -306,9 +271,9 @@ _ABOUT_ONE_CELL: Final = {
 
 def _add_about_one_cell(commands: Subparsers) -> None:
     for name, (about, examples) in _ABOUT_ONE_CELL.items():
-        parser = _command(commands, name, _about_one_cell, about, examples)
+        parser = command(commands, name, _about_one_cell, about, examples)
         parser.set_defaults(verb=name)
-        _add_cell(parser)
+        add_cell(parser)
         if name == "resume":
             parser.add_argument(
                 "generation", metavar="GENERATION", type=generation_number, help="of its frontier"
@@ -320,7 +285,7 @@ def _add_about_one_cell(commands: Subparsers) -> None:
                 default=30.0,
                 help="how long to wait for the worker's confirmation (default 30)",
             )
-        _add_place(parser, required=True)
+        add_place(parser, required=True)
 
 
 def _about_one_cell(options: argparse.Namespace) -> int:
@@ -333,7 +298,7 @@ def _about_one_cell(options: argparse.Namespace) -> int:
 
 
 def _add_check(commands: Subparsers) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "check",
         _check,
@@ -359,7 +324,7 @@ def _check(options: argparse.Namespace) -> NoReturn:
 
 
 def _add_export(commands: Subparsers) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "export",
         _export,
@@ -371,8 +336,8 @@ def _add_export(commands: Subparsers) -> None:
         "is needed, and none is disturbed. `removed` stands for contents that are not kept:\n"
         "acknowledged output beyond 1 MiB, and written values once the cell has ended.",
     )
-    _add_cell(parser)
-    _add_place(parser, required=True)
+    add_cell(parser)
+    add_place(parser, required=True)
 
 
 def _export(options: argparse.Namespace) -> NoReturn:
@@ -382,7 +347,7 @@ def _export(options: argparse.Namespace) -> NoReturn:
 
 
 def _add_doctor(commands: Subparsers) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "doctor",
         _doctor,
