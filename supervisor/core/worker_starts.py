@@ -22,6 +22,7 @@ from .shelf import Shelf
 
 RETRY_NS = 500_000_000
 LOOKED_AT_MAX: Final = 256  # cells of a queue at a time
+FORKS_TOGETHER: Final = 4  # are asked for at least, when more cells wait than there are places
 GREET_NS = 20_000_000_000  # a hundred times what a crowded machine needs
 
 
@@ -51,10 +52,15 @@ def fork_some(fleet: Fleet, now_ns: int) -> None:
 def _next_new(fleet: Fleet) -> list[CellState]:
     """The new cells that get a worker now: a spare one, or one that is made for them.
 
-    Those whose kind of spare is on its way wait for it: it was begun before theirs would be.
+    Those whose kind of spare is on its way wait for it: it was begun before theirs would be. When
+    there are too few places for all, several get theirs in one commit, and the zygote always has
+    some to make meanwhile.
     """
     places, free = FORKS_MAX - len(fleet.forking), spares.free(fleet)
-    if not len(fleet.fork_queue) or not (places > 0 or free):
+    waiting = len(fleet.fork_queue)
+    if not free and places < min(waiting, FORKS_TOGETHER):
+        places = 0
+    if not waiting or not (places > 0 or free):
         return []
     soon = spares.coming(fleet)
     chosen: list[CellState] = []

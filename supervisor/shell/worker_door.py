@@ -62,10 +62,10 @@ class WorkerDoor:
         knocks = not self.is_quiet and self._poll()
         if self._strangers or self._large.wanted or self._entrance.is_shut:
             self._look_at_clock(events, now)
-        if self._active:
-            self._hear(events, most)
         if knocks:
             self._accept(events, now)
+        if self._active:
+            self._hear(events, most)
         return events
 
     def drained(self, count: int, others: int) -> None:
@@ -183,6 +183,8 @@ class WorkerDoor:
                 self._drop(next(iter(self._strangers.values())))
             self._connections[connection.fileno()] = connection
             self._strangers[connection.fileno()] = connection
+            # Who connects introduces itself at once: mostly that is here already.
+            self._active[connection.fileno()] = connection
         for pid in refused:
             worker = self.tokens.of_process(pid)
             if worker is not None:

@@ -13,7 +13,9 @@ from tidemark.protocol.limits import Limits
 from tidemark.protocol.packed import CellKind, OutputKind
 from tidemark.supervisor.core import events as e
 from tidemark.supervisor.core import records as r
+from tidemark.supervisor.core.fleet import FORKS_MAX
 from tidemark.supervisor.core.spares import COMING_NS_MAX, REST_NS, UNUSED_NS
+from tidemark.supervisor.core.worker_starts import FORKS_TOGETHER
 
 from fakes.later_lives import kinds, paused, records
 from transcripts import saying
@@ -278,3 +280,31 @@ def test_when_memory_is_short_the_idle_ones_go_at_once(stage: Stage) -> None:
     stage.happens(e.MemoryShort())
     assert worker.token not in stage.processes.living
     assert stage.state(cell).waits.dormant
+
+
+def test_when_more_cells_wait_than_there_are_places_several_are_made_together(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path / "none.db", spares=0)
+    stage.run()
+    host = stage.host()
+    asked: list[bytes] = []
+    stage.processes.forks = False
+    stage.processes.told = lambda what, token: asked.append(token) if what == "fork" else None
+    cells = [host.creates(FREE) for _ in range(FORKS_MAX + FORKS_TOGETHER + 2)]
+    assert len(asked) == FORKS_MAX
+
+    def made(count: int) -> None:
+        for token in asked[:count]:
+            stage.processes.happened.append(e.WorkerForked(token, 1))
+        del asked[:count]
+        stage.run()
+
+    made(FORKS_TOGETHER - 1)
+    assert len(asked) == FORKS_MAX - FORKS_TOGETHER + 1, "the others wait for one place more"
+    made(1)
+    assert len(asked) == FORKS_MAX
+    made(2)
+    assert len(asked) == FORKS_MAX, "for the last ones there is room"
+    assert all(stage.state(cell).token for cell in cells)
+    stage.store.close()
