@@ -76,19 +76,20 @@ def begin(expect: str | None) -> None:
     usual way. To be called while the process has one thread.
     """
     directory = f"{_temporary()}/tidemark-{os.urandom(6).hex()}"
-    try:
-        os.fstat(0), os.fstat(1), os.fstat(2)  # else one of our pipes would be in their place
-        os.mkdir(directory, _DIRECTORY_MODE)
-    except OSError:
-        return
     opened: list[int] = []
     try:
+        for standard in range(3):
+            os.fstat(standard)  # else one of our pipes would be in its place
+        os.mkdir(directory, _DIRECTORY_MODE)
         child = _spawn(directory, expect, opened)
-    except (OSError, NotImplementedError):  # of a C library that cannot begin a session
+    except BaseException as error:
         for descriptor in opened:
             os.close(descriptor)
         _remove(directory)
-        return
+        # The second is of a C library that cannot begin a session.
+        if isinstance(error, (OSError, NotImplementedError)):
+            return
+        raise
     lifeline, ready, *rest = opened
     for descriptor in rest:
         os.close(descriptor)
@@ -140,6 +141,8 @@ def _spawn(directory: str, expect: str | None, opened: list[int]) -> Child:
     opened[:] = lifeline, ready, reading, saying
     log = os.open(f"{directory}/supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, _LOG_MODE)
     opened.append(log)
+    os.write(log, b" ")  # or there is no room, and the usual way finds another place
+    os.ftruncate(log, 0)
     os.set_inheritable(saying, True)
     command = supervisor_command(directory, "crash", expect, saying, as_private())
     pid = os.posix_spawn(
@@ -179,6 +182,9 @@ def _temporary() -> str:
 
 
 def _remove(directory: str) -> None:
-    for name in os.listdir(directory):
-        os.unlink(f"{directory}/{name}")
-    os.rmdir(directory)
+    try:
+        for name in os.listdir(directory):
+            os.unlink(f"{directory}/{name}")
+        os.rmdir(directory)
+    except OSError:
+        return  # it was not made

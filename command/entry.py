@@ -62,6 +62,8 @@ def _private_run(words: Sequence[str]) -> dict[str, str] | None:
 
 def _import_asyncio_without_tls() -> None:
     """A tenth of what has to be imported, and only tools would use it."""
+    if "ssl" in sys.modules:
+        return  # something around us has it, and keeps it
     sys.modules["ssl"] = None  # type: ignore[assignment]
     try:
         import asyncio  # noqa: F401

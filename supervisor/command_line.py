@@ -15,12 +15,15 @@ from typing import Any
 
 from ..protocol.errors import JournalError, TidemarkError
 from ..protocol.version import VERSION
-from .settings import FIRST, HIBERNATE_SECONDS, PRECEDENCE, USUAL, Settings, spares_here
-from .shell.precedence import hurry
+from .settings import HIBERNATE_SECONDS, Settings, spares_here
 from .shell.state_directory import Held, StateDirectory
 from .shell.zygote_start import (
+    FIRST,
+    HURRY,
     LEVELS,
     ORPHAN_SECONDS,
+    PRECEDENCE,
+    USUAL,
     StartedZygote,
     start_zygote,
     zygote_socket,
@@ -133,12 +136,12 @@ def serve(words: Sequence[str], zygote: StartedZygote | None) -> int:
             text = f"{options.state} cannot be used as a state directory: {error}"
             return _fail(options.ready_fd, TidemarkError.code, text)
         unless_served.pop_all()
-    return _serve(_settings(options), directory, zygote, options.ready_fd)
+    return _serve(_settings(options, directory.path), directory, zygote, options.ready_fd)
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def _settings(options: argparse.Namespace, state: Path) -> Settings:
     return Settings(
-        state=options.state,
+        state=state,
         durability=options.durability,
         listen=options.listen,
         host_pid=options.host_pid if options.private else 0,
@@ -158,13 +161,13 @@ def _settings(options: argparse.Namespace) -> Settings:
 def _serve(
     settings: Settings, directory: StateDirectory, zygote: StartedZygote | None, ready_fd: int
 ) -> int:
+    os.chdir("/")  # nobody's directory is kept from being removed, and no import depends on it
     level = settings.first_level
     path = zygote_socket(directory.run, level)
     if zygote is None and not _is_listening(path):
         arguments = settings.zygote_arguments(directory.path, directory.run)
+        arguments += [HURRY] if settings.goes_first else []
         zygote = start_zygote(path, level, arguments, sys.stderr.fileno())
-    if zygote is not None and settings.goes_first:
-        hurry(zygote.process.pid)
     # Only now: while this is imported, the zygote imports what it needs on the other core.
     from .server import Server
 

@@ -12,8 +12,6 @@ from .shell.zygote_start import private_arguments, zygote_arguments
 HIBERNATE_SECONDS: Final = 300.0
 SPARES_MAX: Final = 12  # some 4 MB each
 SPARES_PER_CPU: Final = 6
-PRECEDENCE: Final = "TIDEMARK_PRECEDENCE"  # in the environment: one of these
-FIRST, USUAL = "first", "usual"
 
 
 def spares_here() -> int:

@@ -16,12 +16,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..protocol.zygote_messages import Report
-from . import kernel, scratch
+from . import haste, kernel, scratch
 from .aftermath import Aftermath
 from .charge import Charge
 from .confinement import scrub_environment
 from .guardian import EXIT_ALONE, EXIT_ASKED, House, guard, prepare
-from .haste import end_haste
 from .isolation import findings, namespaces
 from .isolation.levels import Level, Unsealed
 from .isolation.quarters import OpenQuarters, Quarters
@@ -81,7 +80,7 @@ class _Start:
     def open(self) -> int:
         """Level `process`: this process is the zygote."""
         kernel.set_process(kernel.PR_SET_CHILD_SUBREAPER, 1)
-        end_haste()  # workers begin in this session
+        haste.end_haste()  # workers begin in this session
         options = self._options
         work = options.work or scratch.make("/tmp", f"tidemark-work-{os.urandom(8).hex()}")
         quarters = OpenQuarters(work, namespaces.open_proc())
@@ -228,6 +227,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--run", help="of sockets, elsewhere; removed if the supervisor is gone")
     parser.add_argument("--work", help="an existing directory for the workers' own")
     parser.add_argument("--orphan-seconds", type=float, default=60.0)
+    parser.add_argument(haste.OPTION, action="store_true", help="go before others until ready")
     parser.add_argument("--ready-fd", type=int, help="gets a line when the socket is there")
     levels = [level.value for level in Level]
     parser.add_argument("--level", choices=levels, default=Level.PROCESS.value)

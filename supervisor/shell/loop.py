@@ -233,7 +233,7 @@ class Loop:
     @property
     def hears_only_hosts(self) -> bool:
         """Whether news of workers and processes is of no use to the next beat."""
-        return self._stalls(self.ports.clock.now_ns())
+        return bool(self.trouble) and self._stalls(self.ports.clock.now_ns())
 
     def wait_ns(self) -> int | None:
         """How long the crank may rest if nothing arrives; None: for ever."""

@@ -40,16 +40,6 @@ def go_along() -> None:
             os.sched_setscheduler(0, policy, LOWEST)
 
 
-def hurry(leader: int) -> None:
-    """Have the session that this process leads go before others, where we may: see above.
-
-    For a zygote that starts beside its supervisor and its host, on fewer processors: the first cell
-    waits for it. It goes as others go when it is ready.
-    """
-    with suppress(OSError):
-        Path(f"/proc/{leader}/autogroup").write_text(NICENESS)
-
-
 def _have_a_larger_share() -> None:
     """The same for the session that this process leads, and so for its other threads.
 

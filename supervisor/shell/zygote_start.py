@@ -23,6 +23,9 @@ _HASH_SEED = 0  # one hash order for every cell of every zygote: replay depends 
 _DIRECTORY_MODE = 0o700
 _ALWAYS_HERE = 2  # standard input, output and errors
 _SIGKILL = 9
+HURRY = "--hurry"  # has a zygote go before others until it is ready
+PRECEDENCE = "TIDEMARK_PRECEDENCE"  # in the environment: one of these
+FIRST, USUAL = "first", "usual"
 _KNOWN = {"--state", "--durability", "--ready-fd", "--host-pid", "--expect"}
 _IGNORED_BY_PYTHON = (13, 25)  # SIGPIPE and SIGXFSZ; `signal` has them, and takes a while to import
 
@@ -131,7 +134,7 @@ def start_zygote(socket_path: str, level: str, extra: Sequence[str], log: int) -
     Raises:
         OSError: the machine does not give what it needs.
     """
-    ready, ready_write = os.pipe()
+    ready, ready_write = _pipe()
     nothing = os.open(os.devnull, os.O_RDWR)
     arguments = ["--socket", socket_path, "--ready-fd", str(ready_write), *extra]
     arguments += ["--level", level]
@@ -158,6 +161,20 @@ def start_zygote(socket_path: str, level: str, extra: Sequence[str], log: int) -
         os.close(ready_write)
     os.set_blocking(ready, False)
     return StartedZygote(ZygoteProcess(pid), ready, level)
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe that is in the place of no standard file: the child has others there."""
+    ends = list(os.pipe())
+    taken = []
+    for at, end in enumerate(ends):
+        while end <= _ALWAYS_HERE:
+            taken.append(end)
+            end = os.dup(end)
+        ends[at] = end
+    for low in taken:
+        os.close(low)
+    return ends[0], ends[1]
 
 
 def _inherited(kept: int) -> list[int]:
@@ -194,6 +211,8 @@ def begin(words: Sequence[str]) -> StartedZygote | None:
         os.mkdir(work, _DIRECTORY_MODE)
         arguments = zygote_arguments(work=work, workers=f"{run}/workers")
         arguments += private_arguments(host_pid, directory)
+        arguments += [HURRY] if (os.environ.get(PRECEDENCE) or FIRST) == FIRST else []
+        os.chdir("/")  # as every supervisor does
         return start_zygote(zygote_socket(run, level), level, arguments, _ALWAYS_HERE)
     except OSError:
         return None  # what stands in the way is found again, and told, when it is tried once more

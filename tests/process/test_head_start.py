@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fakes.command_line import environment, program, tidemark
@@ -148,3 +149,60 @@ def test_a_supervisor_that_cannot_serve_ends_its_zygote(place: Path) -> None:
     assert b"first or usual" in ran.stderr
     assert (state / "run").is_dir()  # made ready for the zygote
     assert not marked(str(state))
+
+
+def test_the_hosts_directory_is_not_the_zygotes(hello: Path) -> None:
+    """Neither as a place to import from, nor as one that is kept from being removed."""
+    (hello.parent / "stray.py").touch()
+    hello.write_text(
+        "try:\n    import stray\nexcept ImportError:\n    print('none')\n"
+        "await asyncio.sleep(1000)\n"
+    )
+    with subprocess.Popen(
+        [program(), "run", "--isolation", "process", str(hello)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**below(hello), "PYTHONPATH": "/nowhere:"},  # the empty one is where a process begins
+        cwd=hello.parent,
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == b"none\n"
+        others = marked(str(hello.parent / "tmp")).keys() - {command.pid}
+        places = {os.readlink(f"/proc/{pid}/cwd") for pid in others}
+        assert places
+        assert str(hello.parent) not in places
+        command.send_signal(signal.SIGINT)
+        command.communicate(timeout=20)
+    nothing_is_left(hello)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/proc/self/autogroup").exists(),
+    reason="only root may, and with autogroups",
+)
+def test_a_zygote_ends_its_haste_though_its_supervisor_be_late(place: Path) -> None:
+    state = place / "state"
+    state.mkdir()
+    own = ["--private", "--host-pid", str(os.getpid()), "--expect", "process"]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "tidemark.supervisor", "--state", str(state), *own],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as supervisor:
+        until(lambda: psutil.Process(supervisor.pid).children(), what="its zygote")
+        supervisor.send_signal(signal.SIGSTOP)
+        (zygote,) = psutil.Process(supervisor.pid).children()
+
+        def niceness() -> str:
+            return Path(f"/proc/{zygote.pid}/autogroup").read_text().split()[-1]
+
+        until(lambda: (state / "run" / "zygote-process.sock").exists(), what="its socket")
+        until(lambda: niceness() == "0", what="the end of its haste")
+        supervisor.send_signal(signal.SIGCONT)
+        until(lambda: (state / "supervisor.json").exists(), what="the supervisor")
+        assert niceness() == "0"
+        assert supervisor.stdin is not None
+        supervisor.stdin.close()
+        supervisor.wait(timeout=20)
+    until_none(str(state), seconds=LEFT_SECONDS_MAX)
