@@ -125,7 +125,7 @@ class Server:
             while not self._over():
                 try:
                     self._loop.beat()
-                    self._rest()
+                    self._rest(self._wait_s())
                 except (JournalBroken, sqlite3.Error) as error:
                     print(f"tidemark supervisor: the journal failed: {error}", file=sys.stderr)
                     self._recover()
@@ -166,14 +166,10 @@ class Server:
         wait_s = wait_s if workers_s is None else min(wait_s, workers_s)
         return min(wait_s, 0.02) if self._leave_at_ns else wait_s
 
-    def _rest(self) -> None:
-        """Wait for news. Also a loop that is never idle looks whether it is over."""
+    def _rest(self, wait_s: float) -> None:
+        """Wait so long for news. Also a loop that is never idle looks whether it is over."""
         ignored = self._of_workers if self._loop.hears_only_hosts else []
-        # Who is busy has some already, and need not find out how long to wait for them.
-        wait_s = 0.0
-        if not (ready := self._wakeups.wait(wait_s, ignored)):
-            wait_s = self._wait_s()
-            ready = self._wakeups.wait(wait_s, ignored) if wait_s else ready
+        ready = self._wakeups.wait(wait_s, ignored)
         self._note_quiet(ready)
         if not ready.isdisjoint(self._host):
             self._stop = "the host has ended"

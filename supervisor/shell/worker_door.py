@@ -181,10 +181,8 @@ class WorkerDoor:
         for connection in let_in:
             if len(self._strangers) >= STRANGERS_MAX:
                 self._drop(next(iter(self._strangers.values())))
-            self._connections[connection.fileno()] = connection
-            self._strangers[connection.fileno()] = connection
-            # Who connects introduces itself at once: mostly that is here already.
-            self._active[connection.fileno()] = connection
+            fd = connection.fileno()  # it is active: it introduces itself at once
+            self._connections[fd] = self._strangers[fd] = self._active[fd] = connection
         for pid in refused:
             worker = self.tokens.of_process(pid)
             if worker is not None:
