@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from ...protocol.classes import dataclass
+from .paced_writing import write_out
 from .precedence import go_along
 
 PAGES: Final = 1_000  # SQLite's own measure of a log that is worth moving
@@ -25,6 +26,10 @@ LAST_PAGES_MAX: Final = 128  # that a beat moves
 LOG_PAGES_MAX: Final = 65_536  # 256 MiB; then a beat moves what is left, whatever it takes
 LOG_BYTES_KEPT: Final = 16 * 1024 * 1024  # of a log that was longer once
 END_SECONDS_MAX: Final = 10.0
+PAGES_AT_ONCE: Final = 2_048  # 8 MiB: more is sent to the disk a little at a time
+NO_MORE: Final = -1
+ROUNDS_MAX: Final = 8  # of moving, each what was written during the one before
+NEWER_SECONDS_MAX: Final = 0.05  # when nothing is committed meanwhile, nobody waits for the disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +56,10 @@ class Checkpoints:
         self._ends_early = durability == "power"
         self._pages = 0
         self._is_moving = False
-        self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._left = 0  # pages that are to be moved
+        self._asked: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._moved: queue.SimpleQueue[Log | None] = queue.SimpleQueue()
+        self._newer = threading.Event()  # something was committed
         self._thread: threading.Thread | None = None
         sql.execute("PRAGMA wal_autocheckpoint = 0")
         sql.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
@@ -60,6 +67,8 @@ class Checkpoints:
     def committed(self, pages: int) -> None:
         """A commit was made that wrote about so many pages. Takes a moment, seldom more."""
         self._pages += pages
+        if self._is_moving:
+            self._newer.set()
         if not self._moved.empty():
             self._has_moved(self._moved.get())
         if self._pages >= PAGES and not self._is_moving:
@@ -69,12 +78,15 @@ class Checkpoints:
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name="checkpoints", daemon=True)
             self._thread.start()
+        self._left += self._pages
         self._pages, self._is_moving = 0, True
-        self._asked.put(True)
+        self._asked.put(self._left)
 
     def _has_moved(self, log: Log | None) -> None:
         """The thread is done with what the log held when it began; a rest may be left."""
         self._is_moving = False
+        if log is not None:
+            self._left = log.left
         if log is None or log.left > LAST_PAGES_MAX:
             return  # somebody who reads has hindered it: however long the log is, no beat moves it
         is_short = self._ends_early and self._pages <= LAST_PAGES_MAX
@@ -88,23 +100,51 @@ class Checkpoints:
     def close(self) -> None:
         """Wait for what is being moved, at most 10 s; nothing is moved afterwards."""
         if self._thread is not None:
-            self._asked.put(False)
+            self._asked.put(NO_MORE)
             self._thread.join(END_SECONDS_MAX)
 
     # -- the moving thread ------------------------------------------------------------------------
 
     def _serve(self) -> None:
         go_along()  # a log that is written faster than it is moved grows
-        while self._asked.get():
+        while (pages := self._asked.get()) != NO_MORE:
             log = None
             try:
-                sql = sqlite3.connect(self._path, isolation_level=None, timeout=5.0)
-                with closing(sql):
+                with closing(self._connect()) as sql:
                     sql.execute(f"PRAGMA synchronous = {self._synchronous}")
+                    if pages > PAGES_AT_ONCE:
+                        self._move_most(sql)
                     log = _move(sql)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError) as error:
                 _tell(error)
             self._moved.put(log)
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, isolation_level=None, timeout=5.0)
+
+    def _move_most(self, sql: sqlite3.Connection) -> None:
+        with closing(self._connect()) as reader:
+            for _ in range(ROUNDS_MAX):
+                if self._move_some(sql, reader).left <= PAGES:
+                    return
+
+    def _move_some(self, sql: sqlite3.Connection, reader: sqlite3.Connection) -> Log:
+        """Move what there is, and send it to the disk a little at a time.
+
+        SQLite syncs its database when it has moved all of a log, and only then: whoever reads an
+        older moment than the newest keeps it from that. (What it has moved so is in the log still,
+        which is not begun anew before that sync.)
+        """
+        reader.execute("BEGIN")
+        reader.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+        try:
+            self._newer.clear()
+            self._newer.wait(NEWER_SECONDS_MAX)
+            log = _move(sql)
+            write_out(self._path)
+        finally:
+            reader.execute("COMMIT")
+        return log
 
 
 def _move(sql: sqlite3.Connection) -> Log:
@@ -113,7 +153,7 @@ def _move(sql: sqlite3.Connection) -> Log:
     return Log(int(pages), int(pages) - int(moved))
 
 
-def _tell(error: sqlite3.Error) -> None:
+def _tell(error: sqlite3.Error | OSError) -> None:
     # Nothing is lost, all of it is in the log. It is tried again; what is wrong with the disk the
     # next commit will meet, too.
     print(f"tidemark supervisor: no checkpoint: {error}", file=sys.stderr)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tidemark.supervisor.shell import checkpoints
 from tidemark.supervisor.shell.checkpoints import Checkpoints, Log
+from tidemark.supervisor.shell.paced_writing import PART_BYTES, write_out
 
 from fakes.waiting import until
 
@@ -116,3 +117,65 @@ def test_a_checkpoint_that_fails_is_told_and_tried_again(
     for _ in range(2):
         journal.commit(checkpoints.PAGES)
         until(lambda: "no checkpoint" in capfd.readouterr().err, what="a word about it")
+
+
+def test_much_is_sent_to_the_disk_before_it_is_synced(
+    opened: Callable[[str], Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite syncs all that it has moved at once; a commit that comes then waits for all of it."""
+    journal = opened("power")
+    sent: list[tuple[int, int]] = []
+
+    def note(path: Path) -> None:
+        write_out(path)
+        sent.append((journal.moved_bytes, journal.log_bytes))
+
+    monkeypatch.setattr(checkpoints, "write_out", note)
+    monkeypatch.setattr(checkpoints, "NEWER_SECONDS_MAX", 20.0)
+    journal.commit(checkpoints.PAGES)
+    assert not sent, "what is little is moved at once"
+    journal.commit(2 * checkpoints.PAGES_AT_ONCE)
+
+    def is_moved() -> bool:
+        journal.commit()
+        return bool(sent) and not journal.checkpoints._is_moving
+
+    until(is_moved, what="the thread")
+    moved, whole = sent[0]
+    assert moved > checkpoints.PAGES_AT_ONCE * len(PAGE)
+    assert whole > moved, "SQLite has not synced, and could need all of the log"
+    numbers = journal.sql.execute("SELECT count(*) FROM pages").fetchone()
+    assert numbers[0] > checkpoints.PAGES + 2 * checkpoints.PAGES_AT_ONCE
+
+
+def test_what_cannot_be_sent_is_told_and_lost_for_nobody(
+    opened: Callable[[str], Journal],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def fail(path: Path) -> None:
+        raise OSError(5, "the disk", str(path))
+
+    journal = opened("power")
+    monkeypatch.setattr(checkpoints, "write_out", fail)
+    journal.commit(2 * checkpoints.PAGES_AT_ONCE)
+
+    def is_told() -> bool:
+        journal.commit()
+        return "no checkpoint: [Errno 5] the disk" in capfd.readouterr().err
+
+    until(is_told, what="what went wrong")
+    monkeypatch.undo()
+    count = journal.sql.execute("SELECT count(*) FROM pages").fetchone()
+    assert count[0] > 2 * checkpoints.PAGES_AT_ONCE
+
+
+def test_a_file_is_written_out_with_what_it_has(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    with pytest.raises(FileNotFoundError):
+        write_out(file)
+    file.touch()
+    write_out(file)
+    file.write_bytes(b"x" * (3 * PART_BYTES + 1))
+    write_out(file)
+    assert file.read_bytes() == b"x" * (3 * PART_BYTES + 1)
