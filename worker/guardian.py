@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, NoReturn
@@ -229,6 +230,8 @@ class _Zygote:
             status = self._run()
         except Unsealed as error:
             self.refuse(findings.of_refusal(self.house.level, error))
+        except BaseException:  # noqa: BLE001 - ends the process
+            traceback.print_exc()
         finally:
             os._exit(status)
 
