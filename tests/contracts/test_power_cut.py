@@ -187,14 +187,20 @@ def test_power_keeps_every_acknowledged_commit(tmp_path: Path, cuts: int) -> Non
 
 
 @pytest.mark.timeout(0)
+@pytest.mark.parametrize("at_once", [checkpoints.PAGES_AT_ONCE, 32])
 def test_power_keeps_every_commit_while_a_thread_moves_the_log(
-    tmp_path: Path, cuts: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cuts: int, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
+    """Also when it moves most of it without a sync, for the system to write it out first."""
+    sent: list[Path] = []
+    monkeypatch.setattr(checkpoints, "write_out", sent.append)
     monkeypatch.setattr(checkpoints, "PAGES", 64)
+    monkeypatch.setattr(checkpoints, "PAGES_AT_ONCE", at_once)
     story = tell(tmp_path / NAME, 1, "thread")
     names = [step.path for step in story.steps if isinstance(step, Write)]
     turns = sum(one != two for one, two in pairwise(names))
     assert turns > 20, "it was not moved while commits went on"
+    assert bool(sent) == (at_once < checkpoints.PAGES), "this is not how it was moved"
     found = cut_often(story, min(cuts, 200), 1, tmp_path)
     assert not any(found), [each for each in found if each][:3]
 
