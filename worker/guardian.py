@@ -112,10 +112,10 @@ def prepare(
     return house
 
 
-def guard(house: House, prepare: Callable[[], None], inside: Inside, refuse: Refuse) -> int:
+def guard(house: House, warm_up: Callable[[], None], inside: Inside, refuse: Refuse) -> int:
     """Have a zygote in this house; returns how it ended, and everything in it has too.
 
-    `prepare` is called in the zygote while it is tried whether the level holds; `inside` when it
+    `warm_up` is called in the zygote while it is tried whether the level holds; `inside` when it
     does, with what tells the zygote to end, and its result is the exit status. `refuse` is called,
     in whichever process, when the level does not hold.
     """
@@ -138,7 +138,7 @@ def guard(house: House, prepare: Callable[[], None], inside: Inside, refuse: Ref
     if pid == 0:
         line.close()
         _end_with_parent(end)
-        zygote = _Zygote(house, targets, proc, end, prepare, inside, refuse)
+        zygote = _Zygote(house, targets, proc, end, warm_up, inside, refuse)
         if house.level is Level.SEALED:
             _be_first(zygote)
         zygote.be()
@@ -214,7 +214,7 @@ class _Zygote:
     targets: Targets
     proc: int
     end: socket.socket
-    prepare: Callable[[], None]
+    warm_up: Callable[[], None]
     inside: Inside
     refuse: Refuse
 
@@ -245,7 +245,7 @@ class _Zygote:
         quarters = self._quarters()
         trial = self_test.Trial(quarters, self.targets)
         try:
-            self.prepare()
+            self.warm_up()
         except BaseException:
             trial.end()
             raise

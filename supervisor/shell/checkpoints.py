@@ -124,9 +124,12 @@ class Checkpoints:
 
     def _move_most(self, sql: sqlite3.Connection) -> None:
         with closing(self._connect()) as reader:
+            moved = -1
             for _ in range(ROUNDS_MAX):
-                if self._move_some(sql, reader).left <= PAGES:
-                    return
+                log = self._move_some(sql, reader)
+                if log.left <= PAGES or log.pages - log.left == moved:
+                    return  # the rest is little, or somebody else who reads keeps it there
+                moved = log.pages - log.left
 
     def _move_some(self, sql: sqlite3.Connection, reader: sqlite3.Connection) -> Log:
         """Move what there is, and send it to the disk a little at a time.

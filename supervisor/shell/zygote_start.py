@@ -1,13 +1,12 @@
 """Starting a zygote, with what Python has loaded anyway: it is the first thing a supervisor does.
 
 A zygote takes as long to start as the supervisor itself, so the two start side by side. What is
-imported before that, nobody does anything beside; so here nothing is but `os`, `select` and `sys`.
+imported before that, nobody does anything beside; so here nothing is but `os` and `sys`.
 """
 
 from __future__ import annotations
 
 import os
-import select
 import sys
 
 TYPE_CHECKING = False
@@ -53,6 +52,8 @@ class ZygoteProcess:
             TimeoutError: it has not within so many seconds.
         """
         if seconds is not None and self.poll() is None:
+            import select
+
             pidfd = os.pidfd_open(self.pid)
             try:
                 if not select.select([pidfd], [], [], seconds)[0]:

@@ -179,3 +179,18 @@ def test_a_file_is_written_out_with_what_it_has(tmp_path: Path) -> None:
     file.write_bytes(b"x" * (3 * PART_BYTES + 1))
     write_out(file)
     assert file.read_bytes() == b"x" * (3 * PART_BYTES + 1)
+
+
+def test_who_reads_is_not_waited_for_again_and_again(
+    opened: Callable[[str], Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = opened("power")
+    sent: list[Path] = []
+    monkeypatch.setattr(checkpoints, "write_out", sent.append)
+    monkeypatch.setattr(checkpoints, "ROUNDS_MAX", 100)
+    with closing(sqlite3.connect(journal.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM pages").fetchone()
+        journal.commit(2 * checkpoints.PAGES_AT_ONCE)
+        until(lambda: not journal.checkpoints._moved.empty(), what="the thread")
+    assert 1 <= len(sent) <= 2
