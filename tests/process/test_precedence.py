@@ -10,10 +10,17 @@ import psutil
 import pytest
 import tidemark
 
+from fakes.process_watch import alive
 from fakes.waiting import until
 
 LARGE_VALUES, LARGE_CHARACTERS = 8, 1_000_000
 AUTOGROUP = Path("/proc/self/autogroup")
+
+
+def below() -> list[int]:
+    """The living processes below this one; dead ones of other tests may have fallen to it."""
+    found = [child.pid for child in psutil.Process().children(recursive=True)]
+    return [pid for pid in found if alive(pid)]
 
 
 @pytest.mark.skipif(
@@ -23,10 +30,7 @@ def test_a_supervisor_goes_before_what_waits_for_it_and_nothing_else_does() -> N
     before = AUTOGROUP.read_text()
     with tidemark.Session() as session:
         session.create_cell("await asyncio.Event().wait()")
-        shares = {
-            pid: Path(f"/proc/{pid}/autogroup").read_text().split()[-1]
-            for pid in [child.pid for child in psutil.Process().children(recursive=True)]
-        }
+        shares = {pid: Path(f"/proc/{pid}/autogroup").read_text().split()[-1] for pid in below()}
     assert sorted(shares.values())[0] == "-10"
     assert list(shares.values()).count("-10") == 1
     assert AUTOGROUP.read_text() == before
@@ -45,10 +49,10 @@ def may_be_served_at_once() -> bool:
 def policies() -> dict[int, list[int]]:
     """The scheduling policies of all threads below us, by process."""
     found: dict[int, list[int]] = {}
-    for child in psutil.Process().children(recursive=True):
+    for pid in below():
         with suppress(OSError):  # it has ended meanwhile
-            threads = [int(name) for name in os.listdir(f"/proc/{child.pid}/task")]
-            found[child.pid] = [
+            threads = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+            found[pid] = [
                 os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK for thread in threads
             ]
     return found
