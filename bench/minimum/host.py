@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,12 +25,16 @@ class MinimumHost:
     def __init__(self, durability: str, warm: int = 0) -> None:
         directory = tempfile.mkdtemp(prefix="minimum-")
         script = Path(__file__).parent / "supervisor.py"
-        self._process = subprocess.Popen(
-            [sys.executable, str(script), directory, durability, str(warm)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is the host's; its end is told by closing the pipe
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, str(script), directory, durability, str(warm)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is the host's; its end is told by closing the pipe
+            )
+        except BaseException:  # also an interrupt: nobody else knows of the directory yet
+            shutil.rmtree(directory, ignore_errors=True)  # or by a child that did begin
+            raise
         assert self._process.stdout is not None
         if self._process.stdout.readline() != b"ready\n":
             raise RuntimeError("the minimum did not start")

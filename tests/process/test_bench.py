@@ -17,7 +17,16 @@ import pytest
 
 from fakes.waiting import until
 
-PROCESSES_MIN = 6  # two supervisors, two zygotes, two workers: both sides have begun
+INTERRUPTED = """
+import subprocess
+from minimum.host import MinimumHost
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+subprocess.Popen = interrupted
+MinimumHost("crash")
+"""
 
 
 @pytest.fixture
@@ -242,22 +251,44 @@ def test_nothing_is_left_whatever_ends_it(end: signal.Signals, root: Path, scrat
     )
     started: list[psutil.Process] = []
     try:
-        until(
-            lambda: len(psutil.Process(running.pid).children(recursive=True)) >= PROCESSES_MIN,
-            seconds=30.0,
-            what="both sides run",
-        )
+        until(lambda: both_listen(scratch), seconds=30.0, what="both sides run")
         started = psutil.Process(running.pid).children(recursive=True)
         running.send_signal(end)
         running.wait(30)
         until(lambda: not any(one.is_running() for one in started), what=f"all of {started} end")
-        until(lambda: not any(scratch.iterdir()), what="their files are removed")
+        nothing_stays(scratch)
     finally:
         running.kill()
         running.wait()
         for one in started:
             if one.is_running():
                 one.kill()
+
+
+def both_listen(scratch: Path) -> bool:
+    places = ("tidemark-*/run", "minimum-*")
+    return all(any(scratch.glob(f"{place}/host.sock")) for place in places)
+
+
+def nothing_stays(scratch: Path) -> None:
+    try:
+        until(lambda: not any(scratch.iterdir()), what="their files are removed")
+    except AssertionError as error:
+        error.add_note(f"there is {sorted(map(str, scratch.rglob('*')))}")
+        raise
+
+
+def test_a_minimum_that_is_interrupted_before_it_begins_leaves_nothing(
+    root: Path, scratch: Path
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        env=surroundings(scratch) | {"PYTHONPATH": str(root / "bench")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "KeyboardInterrupt" in ended.stderr
+    assert not any(scratch.iterdir())
 
 
 def test_recovery_gives_figures(root: Path) -> None:

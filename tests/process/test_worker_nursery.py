@@ -61,6 +61,7 @@ def test_what_was_made_for_a_worker_that_cannot_be_watched_is_taken_back(
 
     with nursery_in(tmp_path, monkeypatch, sleeper) as nursery:
         monkeypatch.setattr(owner, name, fails)
+        gc.collect()  # a fork does, and then closes what other tests have left to be found
         children, descriptors = psutil.Process().children(), len(os.listdir("/proc/self/fd"))
         with pytest.raises(OSError, match="no descriptor is left"):
             nursery.fork(FORK)
