@@ -80,9 +80,6 @@ class Loop:
         """One round. True: something was done, so look again before waiting."""
         now_ns = self.ports.clock.now_ns()
         events = self._drain(now_ns)
-        if self.linger is not None and _is_half_said(self.fleet, events):
-            self.linger()
-            events += self.ports.wires.drain(EVENTS_MAX)
         if events:
             self._decide_and_commit(events, now_ns)
         if self._lazy and now_ns - self._lazy_since_ns >= LAZY_NS_MAX:
@@ -124,8 +121,11 @@ class Loop:
     def _decide_and_commit(self, events: list[FleetEvent], now_ns: int) -> None:
         beat = Beat(events)
         self.fleet.mark()
+        is_half_said = self.linger is not None and _is_half_said(self.fleet, events)
         for event in events:
             self._decide(beat, event, now_ns)
+        if is_half_said:
+            self._decide_the_rest(beat, now_ns)
         entries = self._lazy + self.fleet.entries
         if any(not isinstance(entry.record, LAZY) for entry in entries):
             try:
@@ -142,6 +142,15 @@ class Loop:
             self.fleet.entries = []
         self._keep_lazy(now_ns)
         self._speak()
+
+    def _decide_the_rest(self, beat: Beat, now_ns: int) -> None:
+        """Wait for it with everything before it decided: meanwhile the worker is on its way."""
+        assert self.linger is not None
+        self.linger()
+        rest = self.ports.wires.drain(EVENTS_MAX)
+        beat.events += rest
+        for event in rest:
+            self._decide(beat, event, now_ns)
 
     def _decide(self, beat: Beat, event: FleetEvent, now_ns: int) -> None:
         try:
