@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
@@ -125,7 +124,7 @@ class AsyncSession(AsyncMember):
             LimitExceededError: source, inputs or the session's number of cells.
             SupervisorUnavailableError: no answer in time; whether the cell was made is not known.
         """
-        key = secrets.token_hex(16) if idempotency_key is None else idempotency_key
+        key = os.urandom(16).hex() if idempotency_key is None else idempotency_key
         ask = _asks.create_cell(
             CellKind.CONTINUING, source, inputs=inputs, name=name, key=key, limits=limits
         )
@@ -147,7 +146,7 @@ class AsyncSession(AsyncMember):
         Args:
             stepping: "drain": one resume takes all inputs that are queued; "one": one.
         """
-        key = secrets.token_hex(16) if idempotency_key is None else idempotency_key
+        key = os.urandom(16).hex() if idempotency_key is None else idempotency_key
         ask = _asks.create_cell(
             CellKind.PAUSABLE,
             source,

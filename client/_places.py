@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -305,6 +304,8 @@ class PrivatePlace:
                 life.process.kill()
                 life.has_ended(_END_SECONDS_MAX)
             if self._directory is not None:
+                import shutil  # with four compressors, for this alone
+
                 shutil.rmtree(self._directory, ignore_errors=True)
 
 

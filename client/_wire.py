@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 import struct
 from collections.abc import Callable
 from typing import Final
@@ -57,7 +56,7 @@ class Wire:
         self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MS_MAX)
         # Requests in flight are bounded by the core: a send never blocks.
         self._socket.sndhwm = self._socket.rcvhwm = 0
-        watching = f"inproc://link-{secrets.token_hex(8)}"
+        watching = f"inproc://link-{os.urandom(8).hex()}"
         self._socket.monitor(watching, zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._monitor = self._context.socket(zmq.PAIR)
         self._monitor.linger = 0

@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 from .. import __version__
 from .argument_types import generation_number, given_input, one_name, row_limit
 from .failures import BY_SIGNAL, FAILED, READER_GONE, WRONG_USAGE, CommandError, UsageError
-from .parsers import Subparsers, add_cell, add_place, command
+from .parsers import Subparsers, add_cell, add_place, as_written, command
 
 _SIGINT: Final = 2
 _LEVELS: Final = ("process", "restricted", "sealed")
@@ -73,7 +73,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         "  tidemark serve --state ~/tides &\n"
         "  tidemark ps --state ~/tides\n"
         "  tidemark COMMAND --help      for more about each",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=as_written,
     )
     parser.add_argument("--version", action="version", version=f"tidemark {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

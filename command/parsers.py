@@ -7,10 +7,16 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .argument_types import one_name
+from .columns import columns
 
 _PLACE_NOTE: Final = "which supervisor: give one of the two"
 
 Subparsers = Any  # argparse's own type for them is private
+
+
+def as_written(prog: str) -> argparse.HelpFormatter:
+    """Formats help in its own lines; one is made for each argument, also when nobody wants help."""
+    return argparse.RawDescriptionHelpFormatter(prog, width=columns() - 2)
 
 
 def command(
@@ -26,7 +32,7 @@ def command(
         help=about,
         description=about[0].upper() + about[1:] + ".",
         epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=as_written,
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     parser.set_defaults(run=run)

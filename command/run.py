@@ -6,7 +6,6 @@ import asyncio
 import codecs
 import gc
 import os
-import secrets
 import signal
 import sys
 from contextlib import redirect_stdout, suppress
@@ -173,7 +172,7 @@ class _Run:
         options = self._options
         lasting = options.state is not None or options.endpoint is not None
         return AsyncSession(
-            options.session or (f"run-{secrets.token_hex(4)}" if lasting else None),
+            options.session or (f"run-{os.urandom(4).hex()}" if lasting else None),
             tools=self._tools,
             on_notify=self._on_notify,
             endpoint=None if options.endpoint is None else reachable(options.endpoint),

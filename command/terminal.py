@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from enum import Enum
 from typing import Final, TextIO
 
+from .columns import columns
 from .streams import told_as_ours
 
 _NO_WIDTH: Final = 1_000_000
@@ -104,7 +104,7 @@ class Screen:
     @property
     def width(self) -> int:
         """Columns of the terminal; without end in a pipe."""
-        return shutil.get_terminal_size().columns if self.is_terminal else _NO_WIDTH
+        return columns() if self.is_terminal else _NO_WIDTH
 
 
 class _Above(io.TextIOBase):

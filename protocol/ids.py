@@ -7,11 +7,11 @@ supervisor can never be mistaken for a worker of this one), a *generation* one f
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Final
 
 from .classes import dataclass
+from .hashing import blake2b
 from .limits import NAME_BYTES_MAX
 
 TOKEN_BYTES: Final = 16
@@ -137,13 +137,11 @@ def spare_token(secret: bytes, epoch: int, number: int) -> bytes:
 
 
 def _token(secret: bytes, text: str) -> bytes:
-    digest = hashlib.blake2b(
-        text.encode(), digest_size=TOKEN_BYTES, key=secret, person=b"worker-token"
-    )
+    digest = blake2b(text.encode(), digest_size=TOKEN_BYTES, key=secret, person=b"worker-token")
     token = digest.digest()
     return bytes([token[0] | 0x80]) + token[1:]
 
 
 def cell_seed(secret: bytes, cell: str) -> bytes:
     """The 32 bytes from which a cell's randomness is drawn."""
-    return hashlib.blake2b(cell.encode(), digest_size=32, key=secret, person=b"cell-seed").digest()
+    return blake2b(cell.encode(), digest_size=32, key=secret, person=b"cell-seed").digest()

@@ -6,11 +6,10 @@ most 64 deep. It travels as msgpack bytes that nobody between the two ends decod
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Iterable, Iterator
 from types import NoneType
 from typing import Any, Final
@@ -18,6 +17,7 @@ from typing import Any, Final
 import msgpack
 
 from .bodies import SMALL_BYTES, check_claims
+from .hashing import blake2b
 from .limits import INTEGER_MAX, INTEGER_MIN, NESTING_MAX, VALUE_BYTES_MAX
 
 DIGEST_BYTES: Final = 16
@@ -199,7 +199,7 @@ def digest(content: bytes) -> bytes:
     """
     if b"0x" in content:
         content = _ADDRESS.sub(b"0x", content)
-    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+    return blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
 def as_text(value: object) -> str:
@@ -222,5 +222,5 @@ def _is_plain(value: object) -> bool:
 
 def _json_bytes(value: object) -> str:
     if isinstance(value, (bytes, bytearray)):
-        return b64encode(value).decode("ascii")
+        return b2a_base64(value, newline=False).decode("ascii")
     raise TypeError(f"{type(value).__name__} is not plain data")

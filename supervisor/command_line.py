@@ -19,7 +19,6 @@ from .settings import HIBERNATE_SECONDS, Settings, spares_here
 from .shell.state_directory import Held, StateDirectory
 from .shell.zygote_start import (
     FIRST,
-    HURRY,
     LEVELS,
     ORPHAN_SECONDS,
     PRECEDENCE,
@@ -166,8 +165,8 @@ def _serve(
     path = zygote_socket(directory.run, level)
     if zygote is None and not _is_listening(path):
         arguments = settings.zygote_arguments(directory.path, directory.run)
-        arguments += [HURRY] if settings.goes_first else []
-        zygote = start_zygote(path, level, arguments, sys.stderr.fileno())
+        log, goes_first = sys.stderr.fileno(), settings.goes_first
+        zygote = start_zygote(path, level, arguments, log, goes_first=goes_first)
     # Only now: while this is imported, the zygote imports what it needs on the other core.
     from .server import Server
 

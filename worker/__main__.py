@@ -6,14 +6,12 @@ import gc
 import sys
 from collections.abc import Sequence
 
-from . import hash_of_none, haste
+from . import hash_of_none
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Be a zygote until nobody needs it; returns the exit status."""
     words = sys.argv[1:] if arguments is None else arguments
-    if haste.OPTION in words:
-        haste.begin_haste()
     gc.disable()  # imports leave nothing to be found; see `rehearse`
     hash_of_none.make_constant()
     if not _is_open(words):

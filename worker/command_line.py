@@ -84,7 +84,8 @@ class _Start:
         options = self._options
         work = options.work or scratch.make("/tmp", f"tidemark-work-{os.urandom(8).hex()}")
         quarters = OpenQuarters(work, namespaces.open_proc())
-        self._prepare()
+        rehearse(self._reproducible)
+        self._settle()
         was_asked = self._serve(quarters, findings.of_open(), None)
         self._attend(was_asked)
         if work != options.work:
@@ -94,6 +95,7 @@ class _Start:
     def guarded(self) -> int:
         """Any other level: the zygote is a process in this one's care."""
         options = self._options
+        rehearse(self._reproducible)  # here, and what it changes is copied for nobody
         _become_leader()
         try:
             house = _house(Level(options.level), options.workers, options)
@@ -104,7 +106,7 @@ class _Start:
             print(f"tidemark zygote: {error}", file=sys.stderr)
             return EXIT_WRONG
         try:
-            status = guard(house, self._prepare, self._serve_inside, self._refuse)
+            status = guard(house, self._settle, self._serve_inside, self._refuse)
         finally:
             house.remove()
         self._listener.close()
@@ -119,9 +121,8 @@ class _Start:
     def _serve_inside(self, quarters: Quarters, report: Report, line: socket.socket) -> int:
         return EXIT_ASKED if self._serve(quarters, report, line) else EXIT_ALONE
 
-    def _prepare(self) -> None:
+    def _settle(self) -> None:
         """Before there are signals: the end of a cell, and so of a rehearsal, takes them."""
-        rehearse(self._reproducible)
         settle(self._reproducible)
 
     def _serve(self, quarters: Quarters, report: Report, line: socket.socket | None) -> bool:
@@ -227,7 +228,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--run", help="of sockets, elsewhere; removed if the supervisor is gone")
     parser.add_argument("--work", help="an existing directory for the workers' own")
     parser.add_argument("--orphan-seconds", type=float, default=60.0)
-    parser.add_argument(haste.OPTION, action="store_true", help="go before others until ready")
     parser.add_argument("--ready-fd", type=int, help="gets a line when the socket is there")
     levels = [level.value for level in Level]
     parser.add_argument("--level", choices=levels, default=Level.PROCESS.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
@@ -166,7 +166,7 @@ def _uri(content: bytes) -> str:
         kind = "webp"
     if kind is None:
         raise ValueError("image() takes bytes of a PNG, JPEG, GIF or WebP; these are of none")
-    return f"data:image/{kind};base64,{b64encode(content).decode('ascii')}"
+    return f"data:image/{kind};base64,{b2a_base64(content, newline=False).decode('ascii')}"
 
 
 class OutputFile(io.TextIOBase):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 
+from ...protocol.hashing import blake2b
 from ..core import records as r
 from ..core.facts import Phase
 from . import journal_schema as schema
@@ -66,7 +66,7 @@ class ContentsCheck:
     def _together(
         self, number: int, mentioned: list[Mention], bodies: list[bytes], digest: bytes
     ) -> None:
-        hasher = hashlib.blake2b(digest_size=schema.CHAIN_BYTES)
+        hasher = blake2b(digest_size=schema.CHAIN_BYTES)
         for body in bodies:
             hasher.update(body)
         if hasher.digest() != digest:

@@ -7,7 +7,7 @@ Digests are hexadecimal. What a user gave (inputs, arguments, results, written v
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
@@ -91,7 +91,7 @@ def _json(value: Any) -> Any:
         try:
             return value.decode()
         except UnicodeDecodeError:
-            return {"base64": b64encode(value).decode("ascii")}
+            return {"base64": b2a_base64(value, newline=False).decode("ascii")}
     return value
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Final
 
 from ...protocol import codec, limits, values
+from ...protocol.hashing import blake2b
 from ...protocol.packed import PackedInput, PackedOutput
 from ..core.facts import EventMark
 from ..core.records import Record
@@ -155,12 +155,12 @@ def digest(value: Any) -> bytes:
 
 def digest_of(body: bytes) -> bytes:
     """The same of what is packed already."""
-    return hashlib.blake2b(body, digest_size=CHAIN_BYTES).digest()
+    return blake2b(body, digest_size=CHAIN_BYTES).digest()
 
 
 def link(previous: bytes, number: int, at_ns: int, scope: str, body: bytes, rest: bytes) -> bytes:
     """The digest that chains a record to the one before it in its scope."""
-    chain = hashlib.blake2b(previous, digest_size=CHAIN_BYTES)
+    chain = blake2b(previous, digest_size=CHAIN_BYTES)
     chain.update(b"%d:%d:%d:" % (number, at_ns, len(scope)))
     chain.update(scope.encode())
     chain.update(body)

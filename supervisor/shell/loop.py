@@ -121,11 +121,14 @@ class Loop:
     def _decide_and_commit(self, events: list[FleetEvent], now_ns: int) -> None:
         beat = Beat(events)
         self.fleet.mark()
-        is_half_said = self.linger is not None and _is_half_said(self.fleet, events)
+        linger = self.linger if _is_half_said(self.fleet, events) else None
         for event in events:
             self._decide(beat, event, now_ns)
-        if is_half_said:
-            self._decide_the_rest(beat, now_ns)
+        if linger is not None:
+            linger()  # now: with this one decided while its worker is on the way to the next
+            events += self.ports.wires.drain(EVENTS_MAX)
+            for event in events[1:]:
+                self._decide(beat, event, now_ns)
         entries = self._lazy + self.fleet.entries
         if any(not isinstance(entry.record, LAZY) for entry in entries):
             try:
@@ -142,15 +145,6 @@ class Loop:
             self.fleet.entries = []
         self._keep_lazy(now_ns)
         self._speak()
-
-    def _decide_the_rest(self, beat: Beat, now_ns: int) -> None:
-        """Wait for it with everything before it decided: meanwhile the worker is on its way."""
-        assert self.linger is not None
-        self.linger()
-        rest = self.ports.wires.drain(EVENTS_MAX)
-        beat.events += rest
-        for event in rest:
-            self._decide(beat, event, now_ns)
 
     def _decide(self, beat: Beat, event: FleetEvent, now_ns: int) -> None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...protocol.errors import JournalError
+from ...protocol.hashing import blake2b
 from ...protocol.ids import SECRET_BYTES
 from ..core import records as r
 from ..core.facts import EventMark
@@ -205,7 +205,7 @@ class SqliteStore(SqliteReading):
         body = schema.pack_record(entry.record)
         rest = b""
         if entry.contents:
-            hasher = hashlib.blake2b(digest_size=schema.CHAIN_BYTES)
+            hasher = blake2b(digest_size=schema.CHAIN_BYTES)
             for content in entry.contents:
                 hasher.update(content.body)
             rest = hasher.digest()

@@ -6,7 +6,6 @@ import errno
 import fcntl
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -106,7 +105,7 @@ class StateDirectory:
         """Give the directory up: nothing says any more that a supervisor is here."""
         (self.path / "supervisor.json").unlink(missing_ok=True)
         if self._elsewhere is not None:
-            shutil.rmtree(self._elsewhere, ignore_errors=True)
+            _remove(self._elsewhere)
         os.close(self._lock)
 
     def leave_to_successor(self) -> None:
@@ -144,7 +143,13 @@ class StateDirectory:
     def remove(self) -> None:
         """Release the directory and delete it with everything in it."""
         self.release()
-        shutil.rmtree(self.path, ignore_errors=True)
+        _remove(self.path)
+
+
+def _remove(directory: Path) -> None:
+    import shutil  # with four compressors, and not needed before the end
+
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _check_text(path: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from enum import Enum
-from hashlib import blake2b
 from typing import Final, Protocol
 
 from ...protocol.classes import dataclass
+from ...protocol.hashing import blake2b
 from ...protocol.limits import Limits
 from .. import scratch
 from .cgroups import Cage

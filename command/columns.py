@@ -1,0 +1,20 @@
+"""How wide the terminal is, as `shutil` would say, which brings four compressors."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+_USUAL: Final = 80
+_STANDARD_OUTPUT: Final = 1
+
+
+def columns() -> int:
+    """Columns of the terminal, or what COLUMNS says, or 80."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    try:
+        return os.get_terminal_size(_STANDARD_OUTPUT).columns or _USUAL
+    except OSError:
+        return _USUAL
