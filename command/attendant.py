@@ -17,6 +17,7 @@ _DRAW_SECONDS: Final = 0.1
 _ASK_SECONDS: Final = 0.5
 _SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _NAMES_SHOWN: Final = 3
+_WITHOUT_WORKER: Final = ("starting", "recovering")
 
 
 class Attendant:
@@ -28,6 +29,8 @@ class Attendant:
         self._since = time.monotonic()
         self._asking = False
         self._drawn = 0
+        self._trouble = ""
+        self._told: set[str] = set()
 
     def asking(self, event: Pending) -> None:
         """The user is being asked about this frontier."""
@@ -50,6 +53,7 @@ class Attendant:
                 if status.stuck:
                     return
                 self._learn(status)
+                self._tell_trouble(status)
             self._draw()
 
     def _learn(self, status: Status) -> None:
@@ -63,6 +67,18 @@ class Attendant:
             self._doing = "waiting for a timer"
         else:
             self._doing = status.state
+
+    def _tell_trouble(self, status: Status) -> None:
+        """Say once why the cell gets no worker; not of what is over by the next look."""
+        waits = status.pid is None and status.state in _WITHOUT_WORKER
+        trouble = status.reason or "" if waits else ""
+        if trouble and trouble == self._trouble and trouble not in self._told:
+            self._told.add(trouble)
+            self._screen.complain(
+                f"tidemark: the cell waits: {printable(trouble)}; it is tried again and again, "
+                "and Ctrl-C ends the cell"
+            )
+        self._trouble = trouble
 
     def _turn(self, doing: str, *, asking: bool) -> None:
         self._doing, self._asking = doing, asking

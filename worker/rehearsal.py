@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import gc
+import importlib
 import linecache
 import sys
 import traceback
@@ -20,6 +21,7 @@ from .dress_rehearsal import Stage, rehearse_cell, start_frames
 from .reproducible import Reproducible
 
 SWITCH_S: Final = 0.001  # a busy cell lets the stand-by in after this long
+FOR_CELLS: Final = ("hashlib",)  # often imported by them, by nobody here, and not in no time
 LIVES: Final = 11  # and that of `settle`: by then Python has adapted to what all of them do
 
 _USED_BY_MOST: Final = (
@@ -93,12 +95,14 @@ def _run_once() -> None:
 
 
 def settle(reproducible: Reproducible) -> None:
-    """Make room, and live once more. To be called last, by the very process that forks workers.
+    """Import what is for cells alone, make room, and live once more. To be called last, by the very process that forks workers.
 
     Python remembers where it has found attributes, in 4,096 places for all of them, and holds their
     names. Full of what only imports have asked for, each of those that a worker asks for drives one
     out: both names are counted, and the page of each is copied. (From 3.12 on nobody counts them.)
     """
+    for name in FOR_CELLS:
+        importlib.import_module(name)
     if sys.version_info < (3, 12):
         sys._clear_type_cache()
     _live_once(reproducible)
