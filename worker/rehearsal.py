@@ -95,7 +95,9 @@ def _run_once() -> None:
 
 
 def settle(reproducible: Reproducible) -> None:
-    """Import what is for cells alone, make room, and live once more. To be called last, by the very process that forks workers.
+    """Import what is for cells alone, make room, and live once more.
+
+    To be called last, by the very process that forks workers.
 
     Python remembers where it has found attributes, in 4,096 places for all of them, and holds their
     names. Full of what only imports have asked for, each of those that a worker asks for drives one
