@@ -6,18 +6,20 @@ anything. So here nothing is imported but what Python has loaded anyway.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found] # what `signal` wraps, which takes a while to import
 import _thread
 import os
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _DIRECTORY_MODE = 0o700
 _LOG_MODE = 0o666  # less what the umask takes, as of any file
 _SIGKILL = 9
-_IGNORED_BY_PYTHON = (13, 25)  # SIGPIPE and SIGXFSZ; `signal` has them, and takes a while to import
+_IGNORED_BY_PYTHON = (13, 25)  # SIGPIPE and SIGXFSZ
+_ENDS = (1, 15)  # SIGHUP and SIGTERM, with which Python ends at once
 
 
 class Child:
@@ -77,11 +79,13 @@ def begin(expect: str | None) -> None:
     """
     directory = f"{_temporary()}/tidemark-{os.urandom(6).hex()}"
     opened: list[int] = []
+    # Until there is somebody who removes the directory.
+    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _ENDS)
     try:
         for standard in range(3):
             os.fstat(standard)  # else one of our pipes would be in its place
         os.mkdir(directory, _DIRECTORY_MODE)
-        child = _spawn(directory, expect, opened)
+        child = _spawn(directory, expect, opened, before)
     except BaseException as error:
         for descriptor in opened:
             os.close(descriptor)
@@ -90,6 +94,8 @@ def begin(expect: str | None) -> None:
         if isinstance(error, (OSError, NotImplementedError)):
             return
         raise
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
     lifeline, ready, *rest = opened
     for descriptor in rest:
         os.close(descriptor)
@@ -133,8 +139,11 @@ def as_private() -> list[str]:
     return ["--private", "--host-pid", str(os.getpid())]
 
 
-def _spawn(directory: str, expect: str | None, opened: list[int]) -> Child:
-    """Start it. What it opens for that is in `opened`: the lifeline, `ready`, and the others."""
+def _spawn(directory: str, expect: str | None, opened: list[int], mask: Iterable[int]) -> Child:
+    """Start it, with these signals blocked.
+
+    What is opened for that is in `opened`: the lifeline, `ready`, and the others.
+    """
     reading, lifeline = os.pipe()
     opened[:] = lifeline, reading
     ready, saying = os.pipe()
@@ -156,6 +165,7 @@ def _spawn(directory: str, expect: str | None, opened: list[int]) -> Child:
             *((os.POSIX_SPAWN_CLOSE, each) for each in _inherited() if each != saying),
         ],
         setsid=True,
+        setsigmask=mask,
         setsigdef=_IGNORED_BY_PYTHON,
     )
     return Child(pid)

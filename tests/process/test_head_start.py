@@ -17,6 +17,17 @@ from fakes.process_watch import marked, until_none
 from fakes.waiting import until
 
 LEFT_SECONDS_MAX = 5.0
+ENDED_BEFORE_ITS_SUPERVISOR = """
+import os, sys
+from tidemark.client import _head_start
+
+spawn = os.posix_spawn
+def and_be_ended(*arguments, **options):
+    os.kill(os.getpid(), int(sys.argv[1]))
+    return spawn(*arguments, **options)
+os.posix_spawn = and_be_ended
+_head_start.begin(None)
+"""
 
 
 @pytest.fixture
@@ -67,6 +78,20 @@ def test_a_run_that_is_ended_while_it_starts_leaves_nothing(
         command.send_signal(number)
         command.communicate(timeout=20)
     assert command.returncode != 0
+    nothing_is_left(hello)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_end_between_a_directory_and_who_removes_it_leaves_nothing(
+    hello: Path, number: int
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDED_BEFORE_ITS_SUPERVISOR, str(int(number))],
+        env=below(hello),
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == -number
     nothing_is_left(hello)
 
 
