@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from fakes.process_watch import alive, stopped
+from fakes.process_watch import alive, is_hit, stopped
 from fakes.waiting import until
 
 VICTIM = """
@@ -60,6 +60,7 @@ class Victim:
     def harm(self) -> str:
         """What somebody has done to it; empty: nothing."""
         pid = self.process.pid
+        until(lambda: is_hit(pid), what="the effect of a signal")
         if not alive(pid):
             return "a process outside was killed"
         if stopped(pid):

@@ -24,6 +24,15 @@ def stopped(pid: int) -> bool:
     return psutil.Process(pid).status() == psutil.STATUS_STOPPED
 
 
+def is_hit(pid: int) -> bool:
+    """Whether what was sent to this process has had its effect: it takes a turn on a processor."""
+    if not alive(pid) or stopped(pid):
+        return True
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    pending = [line.split()[1] for line in lines if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return not any(int(signals, 16) for signals in pending)
+
+
 def marked(mark: str) -> dict[int, str]:
     """Living processes but this one that have the mark in command line or working directory.
 
