@@ -20,7 +20,7 @@ from . import haste, kernel, scratch
 from .aftermath import Aftermath
 from .charge import Charge
 from .confinement import scrub_environment
-from .guardian import EXIT_ALONE, EXIT_ASKED, House, guard, prepare
+from .guardian import EXIT_ALONE, EXIT_ASKED, House, guard, hold_ends, prepare
 from .isolation import findings, namespaces
 from .isolation.levels import Level, Unsealed
 from .isolation.quarters import OpenQuarters, Quarters
@@ -97,6 +97,7 @@ class _Start:
         options = self._options
         rehearse(self._reproducible)  # here, and what it changes is copied for nobody
         _become_leader()
+        hold_ends()
         try:
             house = _house(Level(options.level), options.workers, options)
         except Unsealed as error:

@@ -40,6 +40,7 @@ from .isolation.syscalls import this_machine
 from .isolation.targets import Range, Targets
 from .isolation.user_numbers import UserNumbers
 
+ENDS: Final = (signal.SIGTERM,)
 EXIT_ASKED: Final = 10  # the zygote has ended because somebody wanted it to
 EXIT_ALONE: Final = 11  # it has ended because nobody came any more
 EXIT_REFUSED: Final = 12  # the level cannot be had here, and that has been said
@@ -76,6 +77,14 @@ class House:
             self.cages.remove()
 
 
+def hold_ends() -> None:
+    """From now on SIGTERM waits until `guard` can end all in order; to be called before `prepare`.
+
+    Else what is made ready outside would be left.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+
+
 def prepare(
     level: Level, workers: str, work: str | None, package_paths: Sequence[str], uid_range: str
 ) -> House:
@@ -97,19 +106,27 @@ def prepare(
     names = (workers, os.path.realpath(workers))  # inside, nobody could tell
     mode = 0o700 if users is None else DOOR_MODE
     ground = Ground(mode)
-    if users is not None:
-        os.chmod(workers, DOOR_MODE)
-    if users is not None or work is None:
+    house = House(level, workers, names, ground, work or "", readable, users)
+    try:
+        _furnish(house, mode)
+    except BaseException:
+        house.remove()
+        raise
+    return house
+
+
+def _furnish(house: House, mode: int) -> None:
+    if house.users is not None:
+        os.chmod(house.workers, DOOR_MODE)
+    if house.users is not None or not house.work:
         # Cells are users of their own, who may not walk the path to a directory of the user's.
-        work = scratch.make(ground.path, "work")
-        os.chmod(work, mode)
-    house = House(level, workers, names, ground, work, readable, users)
+        house.work = scratch.make(house.ground.path, "work")
+        os.chmod(house.work, mode)
     try:
         house.cages = find()
     except NoCgroup as error:
         house.no_cages = str(error)
-    house.range = Range(ground.path, workers)
-    return house
+    house.range = Range(house.ground.path, house.workers)
 
 
 def guard(house: House, warm_up: Callable[[], None], inside: Inside, refuse: Refuse) -> int:
@@ -136,6 +153,7 @@ def guard(house: House, warm_up: Callable[[], None], inside: Inside, refuse: Ref
         refuse(findings.of_refusal(house.level, error))
         return EXIT_REFUSED
     if pid == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
         line.close()
         _end_with_parent(end)
         zygote = _Zygote(house, targets, proc, end, warm_up, inside, refuse)
@@ -154,6 +172,7 @@ def _attend(pid: int, line: socket.socket, house: House) -> int:
             line.send(b"end")
 
     signal.signal(signal.SIGTERM, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
     line.recv(KIB)  # the self-test is over, or the zygote is
     end_haste()  # the zygote has a session of its own, or will soon
     if house.range is not None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from ...protocol.zygote_messages import Command, Fork, ToZygote
 from .zygote_link import ZygoteLink
-from .zygote_start import StartedZygote, ZygoteProcess, start_zygote
+from .zygote_start import ABANDON_SECONDS, StartedZygote, ZygoteProcess, start_zygote
 
 READY: Final = b"ready"
 REFUSED: Final = b"refused "
@@ -128,6 +128,8 @@ class ZygoteSeat:
         self._ready = None
         if word.startswith(READY) and self.find():
             return ()
+        if word.startswith(REFUSED) and self._process is not None:
+            self._process.end(ABANDON_SECONDS)  # it has a directory to remove
         self.leave()
         if word.startswith(READY):
             return (ENDED_EARLY,)
@@ -180,17 +182,10 @@ class ZygoteSeat:
         """End the zygote and its workers; returns when they are gone."""
         if self.link is not None:
             self.link.quit(seconds)
-        elif self._process is not None:
-            self._process.kill()
         self.close()
-        if self._process is None:
-            return
-        try:
-            self._process.wait(seconds)
-        except TimeoutError:
-            self._process.kill()  # its workers die with it
-            self._process.wait()
-        self._process = None
+        if self._process is not None:
+            self._process.end(seconds)
+            self._process = None
 
     def close(self) -> None:
         """Let go of the zygote, and let it live."""

@@ -20,9 +20,10 @@ SOCKET_PATH_BYTES_MAX = 100  # sun_path has 108; libzmq and a terminating zero w
 ORPHAN_SECONDS = 60.0  # how long a zygote waits for its supervisor's successor
 _KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "HOME", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 _HASH_SEED = 0  # one hash order for every cell of every zygote: replay depends on it
+ABANDON_SECONDS = 2.0  # that a zygote may take to remove what it has made
 _DIRECTORY_MODE = 0o700
 _ALWAYS_HERE = 2  # standard input, output and errors
-_SIGKILL = 9
+_SIGKILL, _SIGTERM = 9, 15
 _BEFORE_OTHERS, _AS_OTHERS = "-10", "0"  # niceness of a session, where autogroups are on
 _HASTE_BEGINS_SECONDS_MAX = 0.03  # a zygote that was started before that may be ready
 PRECEDENCE = "TIDEMARK_PRECEDENCE"  # in the environment: one of these
@@ -69,6 +70,16 @@ class ZygoteProcess:
         if self.poll() is None:
             os.kill(self.pid, _SIGKILL)
 
+    def end(self, seconds: float) -> None:
+        """Have it end in order, or kill it after so many seconds. Blocks until it is gone."""
+        if self.poll() is None:
+            os.kill(self.pid, _SIGTERM)
+        try:
+            self.wait(seconds)
+        except TimeoutError:
+            self.kill()  # its workers die with it
+            self.wait()
+
     def _look(self, options: int) -> int | None:
         if self.returncode is None:
             try:
@@ -90,8 +101,7 @@ class StartedZygote:
 
     def abandon(self) -> None:
         """End it: its supervisor could not start."""
-        self.process.kill()
-        self.process.wait()
+        self.process.end(ABANDON_SECONDS)
         os.close(self.ready)
 
 
