@@ -56,11 +56,13 @@ def _next_new(fleet: Fleet) -> list[CellState]:
     there are too few places for all, several get theirs in one commit, and the zygote always has
     some to make meanwhile.
     """
-    places, free = FORKS_MAX - len(fleet.forking), spares.free(fleet)
     waiting = len(fleet.fork_queue)
+    if not waiting:  # as nearly always: this is asked at every end of a worker
+        return []
+    places, free = FORKS_MAX - len(fleet.forking), spares.free(fleet)
     if not free and places < min(waiting, FORKS_TOGETHER):
         places = 0
-    if not waiting or not (places > 0 or free):
+    if not (places > 0 or free):
         return []
     soon = spares.coming(fleet)
     chosen: list[CellState] = []

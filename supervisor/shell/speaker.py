@@ -48,11 +48,20 @@ class Speaker:
         }
 
     def speak(self, effects: Sequence[f.Effect]) -> None:
-        """Carry out effects in their order; hosts are sent all that is for them at the end."""
+        """Carry out effects in their order; hosts are sent all that is for them at the end.
+
+        After that, zygotes are told what they can forget: nobody waits for it.
+        """
+        last = []
         for effect in _calls_first(effects):
-            self._how[type(effect)](effect)
+            if type(effect) is f.ForgetWorker:
+                last.append(effect)
+            else:
+                self._how[type(effect)](effect)
         if effects:
             self._ports.wires.flush()
+        for effect in last:
+            self._how[f.ForgetWorker](effect)
 
     # -- to hosts ---------------------------------------------------------------------------------
 
