@@ -112,9 +112,8 @@ class Checkpoints:
             try:
                 with closing(self._connect()) as sql:
                     sql.execute(f"PRAGMA synchronous = {self._synchronous}")
-                    if pages > PAGES_AT_ONCE:
-                        self._move_most(sql)
-                    log = _move(sql)
+                    log = self._move_most(sql) if pages > PAGES_AT_ONCE else None
+                    log = log or _move(sql)
             except (sqlite3.Error, OSError) as error:
                 _tell(error)
             self._moved.put(log)
@@ -122,14 +121,21 @@ class Checkpoints:
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, isolation_level=None, timeout=5.0)
 
-    def _move_most(self, sql: sqlite3.Connection) -> None:
+    def _move_most(self, sql: sqlite3.Connection) -> Log | None:
+        """Leave little to be moved; what there is, if somebody else who reads keeps it there.
+
+        He may have ended now, but to move all of that at once is what is not to be done.
+        """
         with closing(self._connect()) as reader:
             moved = -1
             for _ in range(ROUNDS_MAX):
                 log = self._move_some(sql, reader)
-                if log.left <= PAGES or log.pages - log.left == moved:
-                    return  # the rest is little, or somebody else who reads keeps it there
+                if log.left <= PAGES:
+                    return None
+                if log.pages - log.left == moved:
+                    return log
                 moved = log.pages - log.left
+        return None
 
     def _move_some(self, sql: sqlite3.Connection, reader: sqlite3.Connection) -> Log:
         """Move what there is, and send it to the disk a little at a time.

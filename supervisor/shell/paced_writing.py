@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-PART_BYTES: Final = 1024 * 1024  # a disk of a laptop takes some ms for it
-PAUSE_S_MIN: Final = 0.001
+PART_BYTES: Final = 256 * 1024  # a disk of a laptop takes a millisecond or two for it
+PAUSE_S_MIN: Final = 0.002  # so 100 MB go in a second at most, faster than a supervisor writes
+CHANGED_S_MIN: Final = 0.0001  # what takes less had nothing to send
 PAUSE_S_MAX: Final = 0.1
 # Wait for what is on its way, send what is changed, wait for that.
 _ALL_OF_A_RANGE: Final = 1 | 2 | 4
@@ -41,7 +42,7 @@ def write_out(path: Path) -> None:
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number), str(path))
             took = time.monotonic() - began
-            if took > PAUSE_S_MIN / 10:  # something of it was changed
+            if took > CHANGED_S_MIN:
                 time.sleep(min(max(took, PAUSE_S_MIN), PAUSE_S_MAX))
     finally:
         os.close(descriptor)

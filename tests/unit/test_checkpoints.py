@@ -194,3 +194,29 @@ def test_who_reads_is_not_waited_for_again_and_again(
         journal.commit(2 * checkpoints.PAGES_AT_ONCE)
         until(lambda: not journal.checkpoints._moved.empty(), what="the thread")
     assert 1 <= len(sent) <= 2
+
+
+def test_what_somebody_kept_is_not_moved_at_once_when_he_ends(
+    opened: Callable[[str], Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = opened("power")
+    sent: list[Path] = []
+    with closing(
+        sqlite3.connect(journal.path, isolation_level=None, check_same_thread=False)
+    ) as reader:
+
+        def and_he_ends(path: Path) -> None:
+            sent.append(path)
+            if len(sent) == 2:
+                reader.execute("COMMIT")
+
+        monkeypatch.setattr(checkpoints, "write_out", and_he_ends)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM pages").fetchone()
+        journal.commit(2 * checkpoints.PAGES_AT_ONCE)
+        until(lambda: not journal.checkpoints._moved.empty(), what="the thread")
+    assert journal.moved_bytes < checkpoints.PAGES_AT_ONCE * 4_096
+    journal.commit(checkpoints.PAGES)
+    journal.commit()
+    until(lambda: journal.moved_bytes > 2 * checkpoints.PAGES_AT_ONCE * 4_000, what="the next time")
+    until(lambda: len(sent) > 2, what="a little at a time")
