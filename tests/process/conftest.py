@@ -47,6 +47,15 @@ def place() -> Iterator[Path]:
         yield Path(directory)
 
 
+@pytest.fixture
+def hello(place: Path) -> Path:
+    """A cell's file, beside an empty directory for what is temporary."""
+    file = place / "hello.py"
+    file.write_text("print('hello')\n")
+    (place / "tmp").mkdir()
+    return file
+
+
 @pytest.fixture(scope="module")
 def supervisor() -> Iterator[RunningSupervisor]:
     """A supervisor for the tests of one file; whoever does it harm starts one of their own."""

@@ -20,14 +20,6 @@ def grounds() -> set[Path]:
     return set(Path("/tmp").glob("tidemark-zygote-*"))
 
 
-@pytest.fixture
-def hello(place: Path) -> Path:
-    file = place / "hello.py"
-    file.write_text("print('hello')\n")
-    (place / "tmp").mkdir()
-    return file
-
-
 def run(hello: Path, before: str = "") -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         ["/bin/sh", "-c", f'{before} exec "$@"', "sh", program(), "run", str(hello)],

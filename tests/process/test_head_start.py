@@ -30,14 +30,6 @@ _head_start.begin(None)
 """
 
 
-@pytest.fixture
-def hello(place: Path) -> Path:
-    file = place / "hello.py"
-    file.write_text("print('hello')\n")
-    (place / "tmp").mkdir()
-    return file
-
-
 def below(hello: Path) -> dict[str, str]:
     return environment(TMPDIR=str(hello.parent / "tmp"))
 
