@@ -20,17 +20,21 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import machine
 import plots
+import psutil
 import soak_samples
 import tidemark
 
 PR_SET_CHILD_SUBREAPER = 36
 LATE_SECONDS_MAX = 120.0
+AGAIN_SECONDS = 0.2
+BY_INTERRUPT = 130
 SHORT_CALLS = 2
 LONG_CALLS_MAX = 200
 TERMINATED = 0.1  # of the long cells, somewhere on their way
@@ -225,14 +229,6 @@ def stop(pid: int) -> bool:
     return True
 
 
-def leftovers() -> list[str]:
-    """Processes below this one that have not ended, after some patience."""
-    deadline = time.monotonic() + LATE_SECONDS_MAX
-    while (left := soak_samples.descendants()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return [" ".join(each.cmdline()) for each in left]
-
-
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="A mix of work and kills, against a ledger.")
@@ -248,6 +244,24 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def end_all(state: Path) -> list[str]:
+    """End the supervisor and what it would leave to a successor; what does not end, in words.
+
+    One that is only just starting says later who it is.
+    """
+    deadline = time.monotonic() + LATE_SECONDS_MAX
+    while (left := soak_samples.descendants()) and time.monotonic() < deadline:
+        pid = soak_samples.supervisor_pid(state)
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        for each in soak_samples.zygotes():
+            with suppress(psutil.NoSuchProcess):
+                each.terminate()  # it would wait a minute for a successor
+        time.sleep(AGAIN_SECONDS)
+    return [" ".join(each.cmdline()) for each in left]
+
+
 def main() -> int:
     """Run it, and say how it was."""
     asked = arguments()
@@ -259,13 +273,13 @@ def main() -> int:
     facts = machine.machine() | {"seed": asked.seed, "durability": asked.durability}
     with tempfile.TemporaryDirectory(prefix="tmb-soak-", dir=machine.scratch()) as place:
         load = Load(asked, Path(place) / "state")
-        samples = asyncio.run(load.run())
-        pid = soak_samples.supervisor_pid(load.state)
-        if pid is not None:
-            os.kill(pid, signal.SIGTERM)
-        for each in soak_samples.zygotes():
-            each.terminate()  # it would wait a minute for a successor
-        left = leftovers()
+        try:
+            samples = asyncio.run(load.run())
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return BY_INTERRUPT
+        finally:
+            left = end_all(load.state)
     world = load.world
     world.wrong += [f"a process is left: {each}" for each in left]
     summary = {"done": dict(world.done), "wrong": world.wrong}

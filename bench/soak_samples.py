@@ -67,7 +67,7 @@ def zygotes() -> list[psutil.Process]:
 def supervisor_pid(state: Path) -> int | None:
     """The process that serves this directory, by what it wrote there."""
     try:
-        pid = json.loads((state / "supervisor.json").read_text())["pid"]
+        pid = json.loads((state / "supervisor.json").read_text()).get("pid")
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     return int(pid) if pid else None

@@ -17,6 +17,7 @@ import pytest
 
 from fakes.waiting import until
 
+INTERRUPTED_STATUS = 130
 INTERRUPTED = """
 import subprocess
 from minimum.host import MinimumHost
@@ -289,6 +290,30 @@ def test_a_minimum_that_is_interrupted_before_it_begins_leaves_nothing(
     )
     assert "KeyboardInterrupt" in ended.stderr
     assert not any(scratch.iterdir())
+
+
+def test_a_soak_that_is_interrupted_leaves_nothing(root: Path, scratch: Path) -> None:
+    running = subprocess.Popen(
+        [sys.executable, str(root / "bench" / "soak.py"), "--minutes", "5"],
+        env=surroundings(scratch),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    started: list[psutil.Process] = []
+    try:
+        places = "tmb-soak-*/state/run/zygote-*.sock"
+        until(lambda: any(scratch.glob(places)), seconds=30.0, what="a zygote")
+        started = psutil.Process(running.pid).children(recursive=True)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(40) == INTERRUPTED_STATUS
+        until(lambda: not any(one.is_running() for one in started), what=f"all of {started} end")
+        nothing_stays(scratch)
+    finally:
+        running.kill()
+        running.wait()
+        for one in started:
+            if one.is_running():
+                one.kill()
 
 
 def test_recovery_gives_figures(root: Path) -> None:
