@@ -6,13 +6,14 @@ import os
 from typing import Final
 
 _USUAL: Final = 80
+_DIGITS_MAX: Final = 6
 _STANDARD_OUTPUT: Final = 1
 
 
 def columns() -> int:
     """Columns of the terminal, or what COLUMNS says, or 80."""
     given = os.environ.get("COLUMNS", "")
-    if given.isdecimal() and int(given) > 0:
+    if given.isdecimal() and len(given) < _DIGITS_MAX and int(given) > 0:
         return int(given)
     try:
         return os.get_terminal_size(_STANDARD_OUTPUT).columns or _USUAL

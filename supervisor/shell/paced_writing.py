@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 PART_BYTES: Final = 256 * 1024  # a disk of a laptop takes a millisecond or two for it
-PAUSE_S_MIN: Final = 0.002  # so 100 MB go in a second at most, faster than a supervisor writes
+PAUSE_S_MIN: Final = 0.002  # so 100 MB that lie together go in a second, more than is written
 CHANGED_S_MIN: Final = 0.0001  # what takes less had nothing to send
 PAUSE_S_MAX: Final = 0.1
 # Wait for what is on its way, send what is changed, wait for that.

@@ -169,7 +169,8 @@ def start_zygote(
                 *((os.POSIX_SPAWN_CLOSE, each) for each in _inherited(ready_write)),
             ],
             setsid=True,
-            setsigdef=_IGNORED_BY_PYTHON,
+            setsigmask=(),  # whatever our host has blocked, or ignores: it is ended by SIGTERM
+            setsigdef=(*_IGNORED_BY_PYTHON, _SIGTERM),
         )
     except BaseException:
         os.close(ready)

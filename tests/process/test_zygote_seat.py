@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import select
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import psutil
@@ -56,6 +57,34 @@ def examined(processes: OsProcesses) -> tuple[LevelExamined, list[FleetEvent]]:
     answer = until(found, what="whether the level can be had")
     assert answer is not None
     return answer, heard
+
+
+@contextmanager
+def blocked() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def ignored() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("sigterm", [blocked, ignored])
+def test_one_on_its_way_is_ended_whatever_its_host_does_with_sigterm(
+    run: Path, sigterm: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with sigterm():
+        zygote = started(run)
+    zygote.abandon()
+    assert zygote.process.returncode == -signal.SIGTERM  # and not for want of patience
 
 
 def test_who_comes_second_makes_way_for_the_first(run: Path, first: StartedZygote) -> None:
