@@ -18,12 +18,14 @@ from fakes.waiting import until
 
 LEFT_SECONDS_MAX = 5.0
 ENDED_BEFORE_ITS_SUPERVISOR = """
-import os, sys
+import os, signal, sys
 from tidemark.client import _head_start
 
+number = int(sys.argv[1])
+signal.signal(number, signal.SIG_DFL)  # under nohup SIGHUP is ignored
 spawn = os.posix_spawn
 def and_be_ended(*arguments, **options):
-    os.kill(os.getpid(), int(sys.argv[1]))
+    os.kill(os.getpid(), number)
     return spawn(*arguments, **options)
 os.posix_spawn = and_be_ended
 _head_start.begin(None)
