@@ -251,13 +251,11 @@ def end_all(state: Path) -> list[str]:
     """
     deadline = time.monotonic() + LATE_SECONDS_MAX
     while (left := soak_samples.descendants()) and time.monotonic() < deadline:
-        pid = soak_samples.supervisor_pid(state)
-        if pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        for each in soak_samples.zygotes():
+        pid = soak_samples.supervisor_pid(state)  # a killed one's number may be another's by now
+        supervisor = [each for each in left if each.pid == pid]
+        for each in supervisor + soak_samples.zygotes():  # these would wait for a successor
             with suppress(psutil.NoSuchProcess):
-                each.terminate()  # it would wait a minute for a successor
+                each.terminate()
         time.sleep(AGAIN_SECONDS)
     return [" ".join(each.cmdline()) for each in left]
 

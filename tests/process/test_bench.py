@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -244,18 +244,26 @@ def test_a_case_that_does_not_exist_is_wrong_usage(root: Path) -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_whatever_ends_it(end: signal.Signals, root: Path, scratch: Path) -> None:
+    endless = command(root, "-k", "cycle-1", "--rounds", "100000")
+    ended_when(lambda: both_listen(scratch), end, endless, scratch)
+
+
+def ended_when(
+    begun: Callable[[], bool], end: signal.Signals, endless: list[str], scratch: Path
+) -> int:
+    """The status of a command that is ended when it has begun; nothing of it is left then."""
     running = subprocess.Popen(
-        command(root, "-k", "cycle-1", "--rounds", "100000"),
+        endless,
         env=surroundings(scratch),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     started: list[psutil.Process] = []
     try:
-        until(lambda: both_listen(scratch), seconds=30.0, what="both sides run")
+        until(begun, seconds=30.0, what="its processes")
         started = psutil.Process(running.pid).children(recursive=True)
         running.send_signal(end)
-        running.wait(30)
+        status = running.wait(40)
         until(lambda: not any(one.is_running() for one in started), what=f"all of {started} end")
         nothing_stays(scratch)
     finally:
@@ -264,6 +272,7 @@ def test_nothing_is_left_whatever_ends_it(end: signal.Signals, root: Path, scrat
         for one in started:
             if one.is_running():
                 one.kill()
+    return status
 
 
 def both_listen(scratch: Path) -> bool:
@@ -293,27 +302,10 @@ def test_a_minimum_that_is_interrupted_before_it_begins_leaves_nothing(
 
 
 def test_a_soak_that_is_interrupted_leaves_nothing(root: Path, scratch: Path) -> None:
-    running = subprocess.Popen(
-        [sys.executable, str(root / "bench" / "soak.py"), "--minutes", "5"],
-        env=surroundings(scratch),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    started: list[psutil.Process] = []
-    try:
-        places = "tmb-soak-*/state/run/zygote-*.sock"
-        until(lambda: any(scratch.glob(places)), seconds=30.0, what="a zygote")
-        started = psutil.Process(running.pid).children(recursive=True)
-        running.send_signal(signal.SIGINT)
-        assert running.wait(40) == INTERRUPTED_STATUS
-        until(lambda: not any(one.is_running() for one in started), what=f"all of {started} end")
-        nothing_stays(scratch)
-    finally:
-        running.kill()
-        running.wait()
-        for one in started:
-            if one.is_running():
-                one.kill()
+    zygotes = "tmb-soak-*/state/run/zygote-*.sock"
+    endless = [sys.executable, str(root / "bench" / "soak.py"), "--minutes", "5"]
+    status = ended_when(lambda: any(scratch.glob(zygotes)), signal.SIGINT, endless, scratch)
+    assert status == INTERRUPTED_STATUS
 
 
 def test_recovery_gives_figures(root: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import tidemark
+from tidemark.supervisor.shell.zygote_start import _hasten
 
 from fakes.process_watch import alive
 from fakes.waiting import until
@@ -34,6 +37,18 @@ def test_a_supervisor_goes_before_what_waits_for_it_and_nothing_else_does() -> N
     assert sorted(shares.values())[0] == "-10"
     assert list(shares.values()).count("-10") == 1
     assert AUTOGROUP.read_text() == before
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not AUTOGROUP.exists(), reason="only root may, and with autogroups"
+)
+@pytest.mark.parametrize(("late", "share"), [(0.0, "-10"), (1.0, "0")])
+def test_a_haste_that_begins_late_is_taken_back(late: float, share: str) -> None:
+    """By then the zygote may have been ready, and have ended what it did not have yet."""
+    with subprocess.Popen(["sleep", "100"], start_new_session=True) as child:
+        _hasten(child.pid, time.monotonic() - late)
+        assert Path(f"/proc/{child.pid}/autogroup").read_text().split()[-1] == share
+        child.kill()
 
 
 def may_be_served_at_once() -> bool:

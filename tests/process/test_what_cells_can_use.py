@@ -134,6 +134,11 @@ def test_what_fails_says_why(at_level: tidemark.Session, what: str) -> None:
     assert shown(completed(at_level.create_cell(caught))) == "caught"
 
 
+def test_what_cells_often_import_is_there_already(at_level: tidemark.Session) -> None:
+    source = "import sys\nexit('hashlib' in sys.modules)"
+    assert completed(at_level.create_cell(source)).value is True
+
+
 def test_work_directories_are_empty_and_apart(at_level: tidemark.Session) -> None:
     wrote = at_level.create_cell("open('mine', 'w').write('x')\nawait asyncio.sleep(0.2)")
     looked = at_level.create_cell("import os\ntext(len(os.listdir('.')))\nopen('mine', 'x')")

@@ -35,6 +35,22 @@ def test_importing_the_package_imports_nothing_that_only_hosts_need(tmp_path: Pa
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    "module", ["supervisor.server", "supervisor.command_line", "client._aio", "command.run"]
+)
+def test_what_a_first_cell_waits_for_imports_no_large_library_for_a_small_part(
+    tmp_path: Path, module: str
+) -> None:
+    large = ("hashlib", "_hashlib", "secrets", "shutil", "tempfile")
+    program = (
+        f"import sys, tidemark.{module}; print([name for name in {large} if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
+
+
 def test_a_wait_that_took_too_long_is_a_timeout_and_ours() -> None:
     error = not_yet("c1", 1.5)
     assert isinstance(error, TimeoutError)

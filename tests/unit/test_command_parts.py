@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import shutil
 import sys
 from contextvars import copy_context
 from pathlib import Path
@@ -15,6 +16,7 @@ from tidemark import CellInfo, Completed, Image, Pending, Terminated, Text, Tool
 from tidemark.client._packages import Packages
 from tidemark.client._places import PrivatePlace, begin_ahead, end_ahead, place_of
 from tidemark.command import listing, rendering, run, terminal
+from tidemark.command.columns import columns
 from tidemark.command.entry import _private_run
 from tidemark.command.failures import CommandError, UsageError
 from tidemark.command.main import main
@@ -470,3 +472,11 @@ def test_a_files_name_is_escaped_and_cut() -> None:
     assert shown_name("a/b\udcff.py") == "b\\xff.py"
     assert len(shown_name("\udcff" * 200)) == 256
     assert shown_name("é" * 127) == "é" * 127
+
+
+@pytest.mark.parametrize("given", ["", "50", "0", "-3", "wide", "9" * 5_000])
+def test_a_width_is_what_the_standard_library_says(
+    monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", given)
+    assert columns() == shutil.get_terminal_size().columns

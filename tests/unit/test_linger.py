@@ -6,6 +6,7 @@ from tidemark.protocol import host_requests as h
 from tidemark.protocol import worker_messages as w
 from tidemark.supervisor.core import events as e
 from tidemark.supervisor.core import records as r
+from tidemark.supervisor.shell.loop import RETRY_NS
 
 from fakes.later_lives import kinds, paused
 from transcripts import saying
@@ -73,3 +74,18 @@ def test_nobody_waits_when_there_is_something_else_to_do(stage: Stage) -> None:
     stage.wires.arrived.append(e.WorkerSpoke(worker.token, said))
     host.sends(h.AskStatus(cell))
     assert linger.times == 0
+
+
+def test_what_came_meanwhile_is_not_lost_when_the_disk_is_full(stage: Stage) -> None:
+    host, cell, worker = paused(stage)
+    host.finishes(cell, 1)
+    resume = host.sends(h.Resume(cell, 1, None))
+    Linger(stage, worker, saying.paused(2, taken=1))
+    before = len(kinds(stage, cell))
+    stage.store.full = True
+    worker.confirms()
+    assert len(kinds(stage, cell)) == before
+    stage.store.full = False
+    stage.passes(RETRY_NS)
+    assert r.FrontierReached in kinds(stage, cell, before)
+    assert host.answer(resume).generation == 1
